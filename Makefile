@@ -1,0 +1,35 @@
+# Everything sets itself up: on a machine with git, make and Python 3.11 `make demo` or `make test` is all it takes.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup demo test test-real lint bench soak clean
+
+help:  ## This list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(READY)  ## Make the virtual environment (the other targets do it by themselves)
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Perijove needs Python 3.11 or later: make PYTHON=/path/to/python3.11") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(READY)  ## Run the whole gateway here, with nine small embedded centres; Ctrl-C ends it
+	$(BIN)/perijove demo
+
+test: $(READY)  ## All tests that need nothing but Python
+	$(BIN)/python -m pytest -m "not real and not browser"
+
+test-real: $(READY)  ## On Debian as root: install and run the real batch systems and the browser, too
+	PERIJOVE_REAL=1 $(BIN)/python -m pytest -m "real or browser"
+
+lint: $(READY)  ## Style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:  ## Remove the virtual environment and the demo's state
+	rm -rf $(VENV) .perijove

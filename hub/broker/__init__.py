@@ -1,0 +1,1 @@
+"""The broker: links, watcher, sessions and tunnels behind one documented HTTP API."""

@@ -1,0 +1,200 @@
+"""What is asked for, in the words of the person: the one model behind form, REST, links and widgets.
+
+`Request.parse` takes raw options from any door (JSON values, or lists of strings as forms and queries give them)
+and either returns a request or raises `BadRequest` with every fault by field. `fit` holds a request against a
+queue of a centre; both are pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+from perijove.spawners.centre import Centre, Queue, Slug, Word
+from perijove.spawners.units import memory_from, time_from
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with a request.
+
+    `code` is for catalogues and programs, `message` is English for logs and the API, `values` are what the words
+    of another language need. `field` names the option ("cores"), or "" for the request as a whole.
+    """
+
+    field: str
+    code: str
+    message: str
+    values: Mapping[str, Any]
+
+
+class BadRequest(ValueError):
+    """A request that cannot be served; `faults` has every reason."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("; ".join(f"{f.field}: {f.message}" if f.field else f.message for f in faults))
+
+
+def _whole(value: object) -> object:
+    """Forms send "4"; a fraction, a sign or an exponent is not a number of cores."""
+    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit() and len(value) < 20:
+        return int(value)
+    return value
+
+
+Count = Annotated[int, BeforeValidator(_whole)]
+
+
+class Request(BaseModel):
+    """Resources for one session on one node of one centre."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    centre: Slug
+    #: None: the first queue of the centre in which the request fits.
+    queue: Slug | None = None
+    #: The kind of session; see `perijove.spawners.kinds`.
+    kind: Slug = "lab"
+    cores: Count = Field(default=1, ge=1, le=100_000)
+    #: MiB; None: this request's share of the node by its cores, at least 1 GiB where the node has it.
+    memory: Annotated[int | None, BeforeValidator(lambda v: v if v is None else memory_from(v))] = Field(
+        default=None, ge=64, le=2**40
+    )
+    gpus: Count = Field(default=0, ge=0, le=1000)
+    #: Seconds of walltime; None: the queue's usual time.
+    walltime: Annotated[int | None, BeforeValidator(lambda v: v if v is None else time_from(v))] = Field(
+        default=None, ge=60, le=366 * 86400
+    )
+    #: The project to bill, at centres whose batch system keeps accounts.
+    project: Word | None = None
+    #: What the kind of session needs to know (e.g. which app); short plain words only.
+    options: Mapping[Slug, Annotated[str, Field(max_length=500)]] = Field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, raw: Mapping[str, Any]) -> Request:
+        """A request from raw options of any door.
+
+        An empty text is "not given"; a list of one element is that element (forms and queries send lists).
+
+        Raises:
+            BadRequest: with every fault, by field.
+        """
+        options = {
+            str(key)[:100]: value[0] if isinstance(value, list) and len(value) == 1 else value
+            for key, value in list(raw.items())[:100]
+        }
+        given = {key: value for key, value in options.items() if value is not None and value != ""}
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            raise BadRequest([_fault(e) for e in error.errors(include_url=False, include_input=False)]) from None
+
+
+def _fault(error: Any) -> Fault:
+    field = str(error["loc"][0]) if error["loc"] else ""
+    code = {"extra_forbidden": "unknown-option", "missing": "missing"}.get(
+        error["type"], error["type"].replace("_", "-")
+    )
+    message = {"unknown-option": "is not an option of a session", "missing": "is missing"}.get(
+        code, error["msg"].removeprefix("Value error, ")
+    )
+    context = {key: value for key, value in (error.get("ctx") or {}).items() if isinstance(value, int | float | str)}
+    return Fault(field, code, message, context)
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A request held against a queue: what the job will ask for, every default filled in."""
+
+    centre: Centre
+    queue: Queue
+    cores: int
+    memory: int
+    gpus: int
+    walltime: int
+
+    @property
+    def price(self) -> int:
+        """Micro-credits for the whole walltime: the most that this request can cost."""
+        price = self.queue.price
+        hourly = self.cores * price.core_hour + self.gpus * price.gpu_hour + self.memory * price.memory_hour // 1024
+        return hourly * self.walltime // 3600
+
+
+def fit(request: Request, centre: Centre, queue: Queue, now: datetime) -> Placement | list[Fault]:
+    """Where `request` would run in `queue`, or every reason why it cannot.
+
+    `now` (aware) is held against maintenance windows.
+    """
+    walltime = request.walltime or queue.usual_time
+    share = queue.memory * min(request.cores, queue.cores) // queue.cores
+    memory = request.memory or min(max(share, 1024), queue.memory)
+    faults = [
+        Fault(
+            field,
+            "too-much",
+            f"at most {most} {unit} in queue {queue.name} of {centre.id}",
+            {"most": most, "asked": asked, "queue": queue.name, "centre": centre.id},
+        )
+        for field, asked, most, unit in (
+            ("cores", request.cores, queue.cores, "cores"),
+            ("memory", memory, queue.memory, "MiB"),
+            ("gpus", request.gpus, queue.gpus, "GPUs"),
+            ("walltime", walltime, queue.max_time, "seconds"),
+        )
+        if asked > most
+    ]
+    if not centre.enabled:
+        faults.append(Fault("centre", "centre-closed", f"{centre.id} takes no new sessions", {"centre": centre.id}))
+    if window := centre.maintenance_between(now, now + timedelta(seconds=walltime)):
+        faults.append(
+            Fault(
+                "centre",
+                "maintenance",
+                f"{centre.id} is in maintenance from {window.start:%F %H:%M %Z} to {window.end:%F %H:%M %Z}",
+                {"centre": centre.id, "start": window.start.isoformat(), "end": window.end.isoformat()},
+            )
+        )
+    return faults or Placement(centre, queue, request.cores, memory, request.gpus, walltime)
+
+
+def place(request: Request, centres: Mapping[str, Centre], now: datetime) -> Placement:
+    """The placement of `request`: in the queue it names, or in the first of its centre that fits.
+
+    Raises:
+        BadRequest: the centre or queue is unknown, or nothing fits (the faults of the queue that came closest).
+    """
+    centre = centres.get(request.centre)
+    if centre is None:
+        raise BadRequest(
+            [
+                Fault(
+                    "centre",
+                    "unknown-centre",
+                    f"there is no centre {request.centre!r}",
+                    {"centre": request.centre},
+                )
+            ]
+        )
+    queues = [queue for queue in centre.queues if request.queue in (None, queue.name)]
+    if not queues:
+        known = ", ".join(queue.name for queue in centre.queues)
+        raise BadRequest(
+            [
+                Fault(
+                    "queue",
+                    "unknown-queue",
+                    f"{centre.id} has no queue {request.queue!r}; it has {known}",
+                    {"queue": str(request.queue), "centre": centre.id, "queues": known},
+                )
+            ]
+        )
+    outcomes = [fit(request, centre, queue, now) for queue in queues]
+    for outcome in outcomes:
+        if isinstance(outcome, Placement):
+            return outcome
+    raise BadRequest(min((o for o in outcomes if isinstance(o, list)), key=len))
