@@ -22,6 +22,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 #: The broker's name as a service of the hub, and so its address below the gateway's base path.
 SERVICE = "perijove"
+#: The demo's own list of people: for a gateway that only this machine can reach.
+DEMO = "perijove.hub.people.DemoAuthenticator"
 Port = Annotated[int, Field(ge=1, le=65535)]
 #: A user name as the hub keeps it: lower case; `perijove.spawners.names` says why no more is allowed.
 UserName = Annotated[str, Field(pattern=r"^[^\s/%]{1,255}$")]
@@ -141,7 +143,11 @@ class Settings(Frozen):
         given: dict[str, Any] = {
             "state_dir": state_dir,
             "centres_dir": state_dir / "centres",
-            "authenticator": Authenticator(name="perijove.hub.people.DemoAuthenticator", allow_all=True),
+            "authenticator": Authenticator(
+                name=DEMO,
+                allow_all=True,
+                config={"DemoAuthenticator": {"people_file": str(_absolute(state_dir) / "people.json")}},
+            ),
             "admins": ("operator",),
         }
         return cls.model_validate(given | changes)
@@ -151,6 +157,12 @@ class Settings(Frozen):
         first, last = self.session_ports
         if last < first:
             raise ValueError(f"session_ports: the last ({last}) is below the first ({first})")
+        if self.authenticator.name == DEMO and urlsplit(self.bind_url).hostname not in (
+            "127.0.0.1",
+            "localhost",
+            "::1",
+        ):
+            raise ValueError("authenticator: the demo's people may sign in on 127.0.0.1 only (bind_url)")
         named = {"bind_url": self.proxy_port} | {
             key: int(getattr(self, key)) for key in ("hub_port", "proxy_api_port", "broker_port")
         }

@@ -5,6 +5,7 @@ Errors are HTTP 400 with every field in words. A query string never starts anyth
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from html import escape
 from typing import Any
@@ -16,23 +17,11 @@ from perijove.spawners.visible import visible
 
 #: Paths of a Jupyter server: a named server of such a name would take them from the person's default server.
 RESERVED = frozenset(
-    (
-        "api",
-        "consoles",
-        "custom",
-        "doc",
-        "edit",
-        "files",
-        "hub",
-        "kernelspecs",
-        "lab",
-        "login",
-        "logout",
-        "lsp",
-        "metrics",
+    re.findall(
+        r"\S+",
+        "api consoles custom doc edit files hub kernelspecs lab login logout lsp metrics nbconvert nbextensions "
+        "notebooks proxy server services static terminals tree user view voila",
     )
-    + ("nbconvert", "nbextensions", "notebooks", "proxy", "server", "services", "static", "terminals", "tree", "user")
-    + ("view", "voila")
 )
 #: Fields that forms carry for the hub itself.
 _HUB_FIELDS = ("_xsrf", "next", "display_name")

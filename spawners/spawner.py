@@ -288,14 +288,4 @@ class CentreSpawner(BatchSpawnerBase):  # type: ignore[misc]
         """Never: nothing is run on the hub's machine."""
         raise NotImplementedError("CentreSpawner runs no command; the broker does what is to be done")
 
-    async def submit_batch_script(self) -> NoReturn:
-        """Never: the broker submits."""
-        raise NotImplementedError("the broker submits")
-
-    async def query_job_status(self) -> NoReturn:
-        """Never: the broker watches."""
-        raise NotImplementedError("the broker watches")
-
-    async def cancel_batch_job(self) -> NoReturn:
-        """Never: the broker cancels."""
-        raise NotImplementedError("the broker cancels")
+    submit_batch_script = query_job_status = cancel_batch_job = run_command
