@@ -8,61 +8,44 @@ the files may write "64G", "2d" and decimal credits, which is what people write.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from perijove.spawners.units import credits_from, memory_from, time_from
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    model_validator,
+from perijove.spawners.fields import (
+    ACCOUNT,
+    WORD,
+    Credits,
+    Duration,
+    HostKey,
+    Memory,
+    Path,
+    Program,
+    Regular,
+    Slug,
+    Word,
+    Words,
+    inconsistencies,
 )
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 Identity = Literal["self", "community", "key", "sudo"]
 System = Literal["slurm", "gridengine", "pbs", "lsf", "htcondor", "oar", "local"]
-
-#: A word that stands in a directive or a command as it is: no white space, quotes, shell or template characters.
-WORD = r"[A-Za-z0-9_][A-Za-z0-9_.:@+/-]{0,127}"
-Word = Annotated[str, Field(pattern=f"^{WORD}$")]
-#: The id of a centre or queue in links and in the store.
-Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
-#: MiB; written as a number of MiB or as "64G".
-Memory = Annotated[int, BeforeValidator(memory_from), Field(ge=1, le=2**40)]
-#: Seconds; written as a number of seconds or as "90m", "2h", "3d", "1-12:00:00".
-Duration = Annotated[int, BeforeValidator(time_from), Field(ge=60, le=366 * 86400)]
-#: Micro-credits; written in credits, as a decimal number or string.
-Credits = Annotated[int, BeforeValidator(credits_from), Field(ge=0)]
-
-
-def _absolute(path: str) -> str:
-    """A path at a centre: absolute or under `~/`, of plain characters, `{account}` for the person's account name."""
-    if not re.fullmatch(r"(~|/)(/?[A-Za-z0-9_.+@-]|/?\{account\})*/?", path):
-        raise ValueError("a path starts with / or ~/ and has letters, digits, _ . + @ - and {account} only")
-    if ".." in path.split("/"):
-        raise ValueError("a path has no '..' in it")
-    return path
-
-
-Path = Annotated[str, AfterValidator(_absolute)]
 
 
 class Frozen(BaseModel):
     """A part of a description: immutable, and an unknown key is a fault."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class Text(Frozen):
     """Words for people, in English and in Simplified Chinese."""
 
-    en: str = Field(min_length=1, max_length=2000)
-    zh: str = Field(min_length=1, max_length=2000)
+    en: Words = Field(min_length=1, max_length=2000)
+    """In English."""
+    zh: Words = Field(min_length=1, max_length=2000)
+    """In Simplified Chinese."""
 
     def in_language(self, language: str) -> str:
         """The words in `language` ("zh", "zh-CN", ...); English for any other."""
@@ -73,57 +56,65 @@ class Scheduler(Frozen):
     """The batch system of a centre and how its site differs from the textbook."""
 
     system: System
-    #: Renamed commands, by their usual name: `{sbatch = "yhbatch"}`. A value is a name or an absolute path.
-    commands: Mapping[str, Word] = Field(default_factory=dict)
-    #: Grid Engine: the parallel environment that keeps all slots on one node.
+    """Which one it is; `local` runs jobs as processes on the gateway's own machine."""
+    commands: Mapping[str, Program] = Field(default_factory=dict)
+    """Renamed commands, by their usual name: `{sbatch = "yhbatch"}`. A value is a name or an absolute path."""
     parallel_environment: Word = "smp"
-    #: PBS: the dialect of resource requests.
+    """Grid Engine: the parallel environment that keeps all slots on one node."""
     dialect: Literal["pbspro", "torque"] = "pbspro"
-    #: How a memory request is counted by a Grid Engine site: the `complex` to ask for (per slot), or "" for none.
+    """PBS: the dialect of resource requests."""
     memory_resource: str = Field(default="", pattern=rf"^({WORD})?$")
-    #: Directives that every job of this site carries, as words, e.g. ["--constraint=ib", "--qos=normal"].
+    """How a memory request is counted by a Grid Engine site: the `complex` to ask for (per slot), or "" for none."""
     extra: tuple[Annotated[str, Field(pattern=r"^-{1,2}[A-Za-z0-9][A-Za-z0-9_.:@+/=,-]{0,200}$")], ...] = ()
-    #: A status query shows other people's jobs to any account (false: ask with each person's own account).
+    """Directives that every job of this site carries, as words, e.g. ["--constraint=ib", "--qos=normal"]."""
     sees_all: bool = True
+    """A status query shows other people's jobs to any account (false: ask with each person's own account)."""
 
 
 class Login(Frozen):
     """How the gateway reaches the centre: an ordinary SSH account at a login node."""
 
     host: str = Field(default="", pattern=r"^([A-Za-z0-9][A-Za-z0-9.:-]{0,252})?$")
+    """The login node's name or address; only a `local` centre has none."""
     port: int = Field(default=22, ge=1, le=65535)
-    #: Public host keys ("ssh-ed25519 AAAA..."); any other key is refused, there is no trust on first use.
-    host_keys: tuple[str, ...] = ()
-    #: Whose account a person's jobs run under; see docs of `perijove.hub.broker.identity`.
+    """The port of its SSH server."""
+    host_keys: tuple[HostKey, ...] = ()
+    """Its public host keys ("ssh-ed25519 AAAA..."); any other key is refused, there is no trust on first use."""
     identity: Identity = "self"
-    #: The account of the gateway (`self`), the shared one (`community`) or the service account (`sudo`).
-    account: str = Field(default="", pattern=r"^([A-Za-z_][A-Za-z0-9_.-]{0,63})?$")
-    #: The file on the gateway with the private key for `account`.
-    key_file: str = ""
-    #: The installed launcher (required for `sudo`); without it the gateway hands its own over standard input.
+    """Whose account a person's jobs run under: `self` the gateway's own, `community` one that all share, `key` the
+    person's own with a key registered at the gateway, `sudo` the person's own through a service account."""
+    account: str = Field(default="", pattern=rf"^({ACCOUNT})?$")
+    """The account of the gateway (`self`), the shared one (`community`) or the service account (`sudo`)."""
+    key_file: str = Field(default="", pattern=r"^(/[^\x00-\x1f\x7f]{1,1000})?$")
+    """The file on the gateway with the private key for `account`: an absolute path, readable by the gateway only."""
+    accounts: Regular = Field(default=ACCOUNT, min_length=1, max_length=500)
+    """The account names that persons may have here, as a regular expression for the whole name."""
     launcher: Path | None = None
-    #: The Python that runs the launcher at the login node.
+    """The installed launcher (required for `sudo`); without it the gateway hands its own over standard input."""
     python: Path = "/usr/bin/python3"
-    #: At most this many commands at once at the login node (sshd's MaxSessions is 10 by default).
+    """The Python that runs the launcher at the login node."""
     sessions: int = Field(default=8, ge=1, le=100)
+    """At most this many commands at once at the login node (sshd's MaxSessions is 10 by default)."""
 
 
 class Environment(Frozen):
     """How the software of a session is found on a compute node."""
 
-    #: A Python that can `import perijove.spawners.agent`.
     python: Path
-    #: Shell lines of the centre's operator that come first in each job, e.g. "module load python/3.11".
+    """A Python that can `import perijove.spawners.agent`."""
     prolog: tuple[Annotated[str, Field(pattern=r"^[^\r\n\x00]{1,500}$")], ...] = ()
-    #: What is there, for people to read: "JupyterLab 4.6", "CDO 2.1".
+    """Shell lines of the centre's operator that come first in each job, e.g. "module load python/3.11"."""
     software: tuple[str, ...] = ()
+    """What is there, for people to read: "JupyterLab 4.6", "CDO 2.1"."""
 
 
 class Ports(Frozen):
     """The TCP ports on compute nodes on which an agent may listen."""
 
     first: int = Field(default=20000, ge=1024, le=65535)
+    """The lowest port."""
     last: int = Field(default=59999, ge=1024, le=65535)
+    """The highest port."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -136,46 +127,64 @@ class DataPath(Frozen):
     """A data set that lies at a centre."""
 
     name: Slug
+    """Its id in links."""
     path: Path
+    """Where it is."""
     title: Text | None = None
+    """What people read."""
 
 
 class Paths(Frozen):
     """Where things lie at a centre."""
 
-    #: The directory of the gateway's own files per person; each session has one folder in it, mode 0700.
     base: Path = "~/.perijove"
-    #: Where notebooks start.
+    """The directory of the gateway's own files per person; each session has one folder in it, mode 0700."""
     home: Path = "~"
+    """Where notebooks start."""
     scratch: Path | None = None
+    """Room for large files that may be removed by the centre."""
     data: tuple[DataPath, ...] = ()
+    """Data sets that lie here; work comes to them."""
 
 
 class Price(Frozen):
     """What a queue costs, in micro-credits (written in credits) per hour of each thing."""
 
     core_hour: Credits = 0
+    """Credits for one core for one hour."""
     gpu_hour: Credits = 0
-    memory_hour: Credits = Field(default=0, description="per GiB and hour")
+    """Credits for one GPU for one hour."""
+    memory_hour: Credits = 0
+    """Credits for one GiB of memory for one hour."""
 
 
 class Queue(Frozen):
     """A queue (partition) of a centre: what one job in it may have, on one node."""
 
     name: Slug
-    #: The batch system's own name for it, if that is not a slug.
+    """Its id in links and in the store."""
     at_centre: Word | None = None
+    """The batch system's own name for it, if that is not `name`."""
     title: Text | None = None
+    """What people read instead of the name."""
     nodes: int = Field(default=1, ge=1, le=1_000_000)
-    cores: int = Field(ge=1, le=4096, description="cores of a node")
-    memory: Memory = Field(description="memory of a node that jobs may have")
-    gpus: int = Field(default=0, ge=0, le=64, description="GPUs of a node")
+    """How many nodes it has."""
+    cores: int = Field(ge=1, le=4096)
+    """Cores of a node."""
+    memory: Memory
+    """Memory of a node that jobs may have."""
+    gpus: int = Field(default=0, ge=0, le=64)
+    """GPUs of a node."""
     gpu_type: Word | None = None
-    max_time: Duration = Field(default=86400, description="longest walltime")
-    default_time: Duration = Field(default=3600, description="walltime where none is asked for, at most max_time")
-    #: Bill jobs to this account of the batch system where the person's project names none.
+    """What the batch system calls these GPUs where it wants to hear it, e.g. "a100"."""
+    max_time: Duration = 86400
+    """The longest walltime."""
+    default_time: Duration = 3600
+    """The walltime where none is asked for; never more than `max_time`."""
     account: Word | None = None
+    """Bill jobs to this account of the batch system where the person's project names none."""
     price: Price = Price()
+    """What it costs."""
 
     @property
     def label(self) -> str:
@@ -192,8 +201,11 @@ class Maintenance(Frozen):
     """A window in which a centre takes no jobs; jobs that would reach into it are refused with its times."""
 
     start: AwareDatetime
+    """When it begins, with its zone: 2026-12-01T08:00:00+08:00."""
     end: AwareDatetime
+    """When jobs are taken again."""
     note: Text | None = None
+    """What people read about it."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -206,18 +218,29 @@ class Centre(Frozen):
     """One centre of the federation."""
 
     id: Slug
+    """Its id in links and in the store. Choose it once: the history of sessions hangs on it."""
     name: Text
+    """What people call it."""
     place: Text | None = None
+    """Where it is."""
     description: Text | None = None
+    """A few sentences for the page where people choose."""
     scheduler: Scheduler
+    """Its batch system."""
     login: Login = Login()
+    """How the gateway gets in."""
     environment: Environment
+    """The software that sessions run."""
     ports: Ports = Ports()
+    """Ports on compute nodes that an agent may use."""
     paths: Paths = Paths()
-    queues: tuple[Queue, ...] = Field(min_length=1)
-    maintenance: tuple[Maintenance, ...] = ()
-    #: False takes the centre out of offers; sessions that run there stay.
+    """Where things lie."""
+    queues: tuple[Queue, ...] = Field(min_length=1, max_length=200)
+    """Its queues; the first one that fits is taken where a person names none."""
+    maintenance: tuple[Maintenance, ...] = Field(default=(), max_length=200)
+    """Times in which it takes no jobs."""
     enabled: bool = True
+    """False takes the centre out of offers; sessions that run there stay."""
 
     def queue(self, name: str) -> Queue | None:
         """The queue called `name`, or None."""
@@ -230,23 +253,9 @@ class Centre(Frozen):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        names = [queue.name for queue in self.queues]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"queue named twice: {', '.join(twice)}")
-        if self.scheduler.system != "local":
-            if not self.login.host:
-                raise ValueError(
-                    "login.host is missing: every centre but a `local` one is reached through its login node"
-                )
-            if not self.login.host_keys:
-                raise ValueError(
-                    "login.host_keys is missing: give the login node's public host key (ssh-keyscan, checked)"
-                )
-        elif self.login.identity != "self":
-            raise ValueError('a `local` centre has login.identity = "self"')
-        if self.login.identity == "sudo" and self.login.launcher is None:
-            raise ValueError('login.launcher is missing: identity "sudo" runs exactly that program')
+        faults = inconsistencies(self.model_dump())
+        if faults:
+            raise ValueError("; ".join(message for _, message in faults))
         return self
 
 
@@ -271,6 +280,9 @@ __all__ = [
     "Price",
     "Queue",
     "Scheduler",
+    "Slug",
     "Text",
+    "Word",
+    "inconsistencies",
     "parse",
 ]

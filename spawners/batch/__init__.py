@@ -18,11 +18,23 @@ _CLASSES = {
 }
 
 
+def _class(system: str) -> type[BatchSystem]:
+    module, name = _CLASSES[system].split(":")
+    found: type[BatchSystem] = getattr(import_module(f"{__name__}.{module}"), name)
+    return found
+
+
 def batch_system(centre: Centre) -> BatchSystem:
     """The batch system of `centre`, in its dialect."""
-    module, name = _CLASSES[centre.scheduler.system].split(":")
-    system: BatchSystem = getattr(import_module(f"{__name__}.{module}"), name)(centre.scheduler)
-    return system
+    return _class(centre.scheduler.system)(centre.scheduler)
 
 
-__all__ = ["BatchError", "BatchProblem", "BatchSystem", "Command", "Output", "batch_system"]
+def programs(system: str) -> tuple[str, ...]:
+    """The usual names of the commands of the batch system `system`, which a centre may rename; () if there is none."""
+    try:
+        return _class(system).programs if system in _CLASSES else ()
+    except ModuleNotFoundError:
+        return ()
+
+
+__all__ = ["BatchError", "BatchProblem", "BatchSystem", "Command", "Output", "batch_system", "programs"]
