@@ -76,10 +76,8 @@ class Child:
         if process.returncode is None:
             with suppress(ProcessLookupError):
                 process.terminate()
-            try:
+            with suppress(TimeoutError):
                 await asyncio.wait_for(process.wait(), self.plan.grace)
-            except TimeoutError:
-                pass
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
