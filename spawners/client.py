@@ -19,8 +19,6 @@ import aiohttp
 PROMPT = 30.0
 #: Seconds for which one long poll waits for news.
 LONG_POLL = 25.0
-#: Sessions in these stages have not begun to use the environment that was handed over for them.
-BEFORE_SERVER = frozenset({"checked", "submitted", "queued", "granted"})
 
 Session = Mapping[str, Any]
 

@@ -19,11 +19,12 @@ from typing import Any, NoReturn
 
 from batchspawner import BatchSpawnerBase
 from perijove.spawners import hubtokens, options, progress
-from perijove.spawners.client import BEFORE_SERVER, BrokerClient, BrokerRefused, BrokerUnreachable, Session, client_for
+from perijove.spawners.client import BrokerClient, BrokerError, BrokerRefused, BrokerUnreachable, Session, client_for
 from perijove.spawners.environment import server_environment
 from perijove.spawners.kinds import kind
 from perijove.spawners.names import oauth_client_id
 from perijove.spawners.progress import SessionEnded
+from perijove.spawners.session import Stage
 from traitlets import Unicode, default
 
 #: Seconds between two questions while the broker is silent.
@@ -171,7 +172,8 @@ class CentreSpawner(BatchSpawnerBase):  # type: ignore[misc]
             session = await self.broker.by_name(self.user.name, self.name)
             if session is not None and session["stage"] != "ended" and session.get("needs_environment"):
                 await self._renew()
-        except BrokerUnreachable:
+        except BrokerError as error:
+            self.log.warning("%s: nothing is known of the session: %s", self._log_name, error)
             return None
         return 1 if session is None or session["stage"] == "ended" else None
 
@@ -180,9 +182,10 @@ class CentreSpawner(BatchSpawnerBase):  # type: ignore[misc]
         while True:
             try:
                 session = await self.broker.by_name(self.user.name, self.name)
-                if session is not None and session["stage"] in BEFORE_SERVER:
-                    session = await self._hand_back()
-            except BrokerUnreachable:
+                if session is not None and Stage(session["stage"]).before_server:
+                    session = await self._hand_back(session)
+            except BrokerError as error:
+                self.log.warning("%s: waiting for the broker's word: %s", self._log_name, error)
                 session = {"stage": ""}
             if self._handed_back or session is None or session["stage"] == "ended":
                 self._restored = False
@@ -193,14 +196,14 @@ class CentreSpawner(BatchSpawnerBase):  # type: ignore[misc]
                 return None
             await asyncio.sleep(PATIENCE)
 
-    async def _hand_back(self) -> Session:
+    async def _hand_back(self, session: Session) -> Session:
         """A session still in the queue: the hub forgets its half of the start, and the broker has it made anew.
 
         The token of that half start must not reach the job any more, so it is withdrawn first; a job that began
         meanwhile has it already, and then the server stays as it is.
         """
-        session = await self.broker.put(self.user.name, self.name, {}, {}, ())
-        self._handed_back = session["stage"] in BEFORE_SERVER
+        session = await self.broker.put(self.user.name, self.name, {"session": session["id"]}, {}, ())
+        self._handed_back = Stage(session["stage"]).before_server
         return session
 
     async def _renew(self) -> None:
@@ -209,7 +212,7 @@ class CentreSpawner(BatchSpawnerBase):  # type: ignore[misc]
         self.api_token = token
         self._store_state()
         session = await self.broker.get(self.session_id) or {}
-        named = kind(str(session.get("kind", "lab")))
+        named = kind(str(session.get("kind") or "lab"))
         environment = server_environment(self.get_env(), named)
         try:
             await self.broker.put(self.user.name, self.name, {"session": self.session_id}, environment, named.arguments)

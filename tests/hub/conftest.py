@@ -274,3 +274,9 @@ async def hub(one_hub: Hub) -> AsyncIterator[Hub]:
 @pytest.fixture(name="eventually")
 def _eventually() -> Callable[..., Awaitable[Any]]:
     return eventually
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody uses."""
+    return free_ports(1)[0]
