@@ -108,6 +108,8 @@ def run(
     if not allowed(argv[0], request):
         return {"status": 126, "stdout": "", "stderr": "", "problem": "not-allowed"}
     environment = dict(os.environ, LC_ALL="C", PWD=folder or os.getcwd())
+    if folder is None:  # a question: times in the answer are in UTC, as `perijove.spawners.batch` reads them
+        environment["TZ"] = "UTC"
     pipe = subprocess.PIPE
     try:
         process = subprocess.Popen(
@@ -256,7 +258,7 @@ def answer_to(text: str) -> Answer:
         answer = verbs[request["verb"]](request)
     except Problem as problem:
         return {"ok": False, "problem": problem.code, "detail": str(problem)}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return {"ok": False, "problem": "request", "detail": "%s: %s" % (type(error).__name__, error)}
     except OSError as error:
         codes = {errno.ENOSPC: "home-full", errno.EDQUOT: "home-full", errno.EACCES: "home-denied"}
