@@ -1,0 +1,30 @@
+"""The store's versions.
+
+`upgrade` brings a store to the newest one; the broker does so at its start.
+
+A new version is a module in `versions/` with the next `revision`, `down_revision` and an `upgrade`; a test compares
+what all of them make with the tables of `perijove.hub.broker.store`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Engine
+
+
+def config() -> Config:
+    """Alembic's configuration: this package, found wherever it is installed."""
+    found = Config()
+    found.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    return found
+
+
+def upgrade(engine: Engine, revision: str = "head") -> None:
+    """Bring the store behind `engine` to `revision`, in one transaction."""
+    settings = config()
+    with engine.begin() as connection:
+        settings.attributes["connection"] = connection
+        command.upgrade(settings, revision)

@@ -1,0 +1,234 @@
+"""Sessions in the store: queries, each one transaction; a change is made together with the events that tell of it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from perijove.hub.broker import events as words
+from perijove.hub.broker.database import Database
+from perijove.hub.broker.events import Bulletin
+from perijove.hub.broker.records import Change, News, Record, Transition
+from perijove.hub.broker.store import events, gateway, sessions
+from perijove.spawners.job import new_session_id, new_tag
+from perijove.spawners.session import Stage
+from sqlalchemy import Connection, insert, select, update
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """Now, aware."""
+    return datetime.now(UTC)
+
+
+class NoPort(Exception):
+    """Every local port for sessions is taken."""
+
+
+class TooMany(Exception):
+    """The person has as many live sessions as one person may have."""
+
+
+class Sessions:
+    """All sessions of this gateway."""
+
+    def __init__(self, database: Database, bulletin: Bulletin, clock: Clock = utc_now) -> None:
+        self.database = database
+        self.bulletin = bulletin
+        self.clock = clock
+
+    async def tag(self) -> str:
+        """The gateway's own mark; made when it is first asked for."""
+
+        def work(c: Connection) -> str:
+            known = c.scalar(select(gateway.c.tag).where(gateway.c.id == 1))
+            if known is None:
+                known = new_tag()
+                c.execute(insert(gateway).values(id=1, tag=known, created=self.clock()))
+            return str(known)
+
+        return await self.database.write(work)
+
+    async def open(
+        self, draft: Record, tag: str, ports: tuple[int, int], news: Sequence[News], most: int
+    ) -> tuple[Record, bool]:
+        """The live session of `draft`'s owner and server, made from `draft` if there is none (then True).
+
+        It gets an id and a local port. At most `most` live sessions of one owner.
+
+        Raises:
+            NoPort, TooMany.
+        """
+
+        def work(c: Connection) -> tuple[Record, bool]:
+            mine = sessions.c.owner == draft.owner
+            if live := _one(c, mine, sessions.c.server == draft.server, sessions.c.live.is_(True)):
+                return live, False
+            if len(c.scalars(select(sessions.c.id).where(mine, sessions.c.live.is_(True))).all()) >= most:
+                raise TooMany
+            record = replace(
+                draft, id=new_session_id(tag), live=True, local_port=_free_port(c, ports), created=self.clock()
+            )
+            c.execute(insert(sessions).values(**_plain(record.row())))
+            return _apply(c, record, Change({}, tuple(news)), self.clock()), True
+
+        record, new = await self.database.write(work)
+        if new:
+            self.bulletin.announce(record.id)
+        return record, new
+
+    async def change(self, session: str, transition: Transition) -> Record:
+        """The session after `transition`, which sees it as it is in the store now; None from it leaves it as it is."""
+
+        def work(c: Connection) -> tuple[Record, bool]:
+            record = Record.of(c.execute(select(sessions).where(sessions.c.id == session).with_for_update()).one())
+            change = transition(record)
+            if change is None:
+                return record, False
+            return _apply(c, record, change, self.clock()), True
+
+        record, changed = await self.database.write(work)
+        if changed:
+            self.bulletin.announce(session)
+        return record
+
+    async def change_all(self, ids: Iterable[str], transition: Transition) -> list[Record]:
+        """As `change` for many sessions in one transaction; gives those that changed."""
+        wanted = list(ids)
+
+        def work(c: Connection) -> list[Record]:
+            changed = []
+            for some in (wanted[i : i + 500] for i in range(0, len(wanted), 500)):
+                for row in c.execute(select(sessions).where(sessions.c.id.in_(some)).with_for_update()).all():
+                    record = Record.of(row)
+                    if (change := transition(record)) is not None:
+                        changed.append(_apply(c, record, change, self.clock()))
+            return changed
+
+        changed = await self.database.write(work)
+        for record in changed:
+            self.bulletin.announce(record.id)
+        return changed
+
+    async def get(self, session: str) -> Record | None:
+        """The session with this id."""
+        return await self.database.read(lambda c: _one(c, sessions.c.id == session))
+
+    async def by_name(self, owner: str, server: str) -> Record | None:
+        """The live session of (owner, server), else the latest one."""
+
+        def work(c: Connection) -> Record | None:
+            query = select(sessions).where(sessions.c.owner == owner, sessions.c.server == server)
+            row = c.execute(
+                query.order_by(sessions.c.live.is_(True).desc(), sessions.c.created.desc()).limit(1)
+            ).first()
+            return Record.of(row) if row else None
+
+        return await self.database.read(work)
+
+    async def listing(self, owner: str | None = None, live: bool | None = None, limit: int = 1000) -> list[Record]:
+        """Sessions, newest first: of `owner` if given; with `live` those that are not ended (False: that are)."""
+
+        def work(c: Connection) -> list[Record]:
+            query = select(sessions).order_by(sessions.c.created.desc()).limit(limit)
+            if owner is not None:
+                query = query.where(sessions.c.owner == owner)
+            if live is not None:
+                ended = sessions.c.stage == Stage.ENDED.value
+                query = query.where(~ended if live else ended)
+            return [Record.of(row) for row in c.execute(query)]
+
+        return await self.database.read(work)
+
+    async def unfinished(self, centre: str) -> list[Record]:
+        """The sessions at `centre` for which something is still to be done."""
+
+        def work(c: Connection) -> list[Record]:
+            query = select(sessions).where(sessions.c.centre == centre)
+            todo = (sessions.c.stage != Stage.ENDED.value) | ~sessions.c.hub_cleared | ~sessions.c.forgotten
+            return [Record.of(row) for row in c.execute(query.where(todo))]
+
+        return await self.database.read(work)
+
+    async def centres_in_use(self) -> set[str]:
+        """The centres with sessions for which something is still to be done."""
+
+        def work(c: Connection) -> set[str]:
+            todo = (sessions.c.stage != Stage.ENDED.value) | ~sessions.c.hub_cleared | ~sessions.c.forgotten
+            return set(c.scalars(select(sessions.c.centre).where(todo).distinct()))
+
+        return await self.database.read(work)
+
+    async def stages(self, ids: Sequence[str]) -> dict[str, Stage]:
+        """The stages of those of `ids` that are sessions of ours."""
+
+        def work(c: Connection) -> dict[str, Stage]:
+            query = select(sessions.c.id, sessions.c.stage).where(sessions.c.id.in_(list(ids)[:1000]))
+            return {str(row.id): Stage(row.stage) for row in c.execute(query)}
+
+        return await self.database.read(work)
+
+    async def tell(self, session: str, *news: News) -> None:
+        """Only events, no new values."""
+        await self.change(session, lambda record: Change({}, news))
+
+    async def events(self, session: str, after: int = 0, limit: int = 500) -> list[dict[str, Any]]:
+        """The events of a session after number `after`, oldest first."""
+
+        def work(c: Connection) -> list[dict[str, Any]]:
+            query = select(events).where(events.c.session == session, events.c.id > after)
+            return [_event(dict(row._mapping)) for row in c.execute(query.order_by(events.c.id).limit(limit))]
+
+        return await self.database.read(work)
+
+
+def _one(c: Connection, *where: Any) -> Record | None:
+    row = c.execute(select(sessions).where(*where)).first()
+    return Record.of(row) if row else None
+
+
+def _free_port(c: Connection, ports: tuple[int, int]) -> int:
+    first, last = ports
+    for _ in range(20):
+        port = first + secrets.randbelow(last - first + 1)
+        if c.scalar(select(sessions.c.id).where(sessions.c.local_port == port)) is None:
+            return port
+    taken = set(c.scalars(select(sessions.c.local_port).where(sessions.c.local_port.is_not(None))))
+    free = [port for port in range(first, last + 1) if port not in taken]
+    if not free:
+        raise NoPort
+    return secrets.choice(free)
+
+
+def _apply(c: Connection, record: Record, change: Change, now: datetime) -> Record:
+    """Writes the events and the values; the record knows the number of its last event."""
+    values = dict(change.values)
+    after = replace(record, **values)
+    for one in change.news:
+        row = {"session": record.id, "at": now, "stage": after.stage.value, "code": one.code}
+        result = c.execute(insert(events), row | {"values": words.bounded(one.values)})
+        values["last_event"] = int((result.inserted_primary_key or (0,))[0])
+    if values:
+        c.execute(update(sessions).where(sessions.c.id == record.id).values(**_plain(values)))
+    return replace(record, **values)
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: str(value) if isinstance(value, StrEnum) else value for key, value in values.items()}
+
+
+def _event(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "id": row["id"],
+        "session": row["session"],
+        "at": row["at"].isoformat(),
+        "stage": row["stage"],
+        "code": row["code"],
+        "values": row["values"],
+        "message": words.message(row["code"], row["values"]),
+    }

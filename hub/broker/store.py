@@ -1,0 +1,155 @@
+"""The broker's tables. No secret of a session is in any of them.
+
+Times are UTC; `Moment` keeps them as such in every database. `live` and `local_port` are NULL once they no longer
+count, so that plain unique constraints say "one live session per server" and "one session per local port" in SQLite
+and PostgreSQL alike.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware time, kept as UTC without a zone."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To the database."""
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """From the database."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+#: Constraints have names of their own, so that a migration can change them in every database.
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+#: SQLite counts only an INTEGER PRIMARY KEY by itself.
+_Number = BigInteger().with_variant(Integer(), "sqlite")
+
+gateway = Table(
+    "gateway",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("tag", String(8), nullable=False),
+    Column("created", Moment, nullable=False),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("owner", String(255), nullable=False),
+    Column("server", String(255), nullable=False),
+    Column("live", Boolean),
+    Column("kind", String(32), nullable=False),
+    Column("centre", String(32), nullable=False),
+    Column("queue", String(32), nullable=False),
+    Column("request", JSON, nullable=False),
+    Column("cores", Integer, nullable=False),
+    Column("memory", BigInteger, nullable=False),
+    Column("gpus", Integer, nullable=False),
+    Column("walltime", Integer, nullable=False),
+    Column("price", BigInteger, nullable=False),
+    Column("account", JSON, nullable=False),
+    Column("stage", String(16), nullable=False),
+    Column("reason", String(32), nullable=False),
+    Column("raw_reason", String(200), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("job_id", String(128)),
+    Column("node", String(255)),
+    Column("restarts", Integer, nullable=False),
+    Column("host_key", String(200), nullable=False),
+    Column("handed", Boolean, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("attempted", Moment),
+    Column("local_port", Integer, unique=True),
+    Column("prefix", String(1000), nullable=False),
+    Column("connected", Boolean, nullable=False),
+    Column("unknown_since", Moment),
+    Column("created", Moment, nullable=False),
+    Column("submitted", Moment),
+    Column("started", Moment),
+    Column("ready", Moment),
+    Column("ended", Moment),
+    Column("ends_by", Moment),
+    Column("expected", Moment),
+    Column("asked_by", String(255)),
+    Column("asked_at", Moment),
+    Column("outcome", String(32)),
+    Column("exit_code", Integer),
+    Column("core_seconds", BigInteger),
+    Column("log_tail", Text, nullable=False),
+    Column("hub_cleared", Boolean, nullable=False),
+    Column("forgotten", Boolean, nullable=False),
+    Column("last_event", _Number, nullable=False),
+    UniqueConstraint("owner", "server", "live"),
+    Index("ix_sessions_owner_created", "owner", "created"),
+    Index("ix_sessions_centre_stage", "centre", "stage"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", _Number, primary_key=True, autoincrement=True),
+    Column("session", String(32), ForeignKey("sessions.id"), nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("stage", String(16), nullable=False),
+    Column("code", String(40), nullable=False),
+    Column("values", JSON, nullable=False),
+    Index("ix_events_session_id", "session", "id"),
+    sqlite_autoincrement=True,
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("centre", String(32), primary_key=True),
+    Column("holder", String(64), nullable=False),
+    Column("until", Moment, nullable=False),
+)
+
+identities = Table(
+    "identities",
+    metadata,
+    Column("centre", String(32), primary_key=True),
+    Column("owner", String(255), primary_key=True),
+    Column("account", String(64), nullable=False),
+    Column("key_name", String(80), nullable=False),
+    Column("public_key", String(500), nullable=False),
+    Column("by", String(255), nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("checked", Moment),
+    Column("problem", String(500), nullable=False),
+)
+
+__all__ = ["Moment", "events", "gateway", "identities", "leases", "metadata", "sessions"]
