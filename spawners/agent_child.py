@@ -88,17 +88,25 @@ class Child:
 
     async def start(self) -> None:
         """Start it. Raises OSError."""
-        self._process = await asyncio.create_subprocess_exec(
-            *self._argv,
-            env={**os.environ, **self._environment},
-            cwd=_existing(self._directory),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-        )
+        # A pipe of our own: asyncio's process would count as running until everybody has closed its pipes.
+        reading, writing = os.pipe()
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._argv,
+                env={**os.environ, **self._environment},
+                cwd=_existing(self._directory),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=writing,
+                stderr=writing,
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(reading)
+            raise
+        finally:
+            os.close(writing)
         self._started = time.time()
-        self._pump = asyncio.create_task(self._read())
+        self._pump = asyncio.create_task(self._read(reading))
 
     def state(self) -> dict[str, Any]:
         """"running" or "ended" with its exit code (negative: the signal that ended it)."""
@@ -117,8 +125,7 @@ class Child:
         code = await self._process.wait()
         self._ended = self._ended or time.time()
         if self._pump is not None:
-            with suppress(TimeoutError):  # something that outlives it may hold the pipe
-                await asyncio.wait_for(asyncio.shield(self._pump), 1)
+            await asyncio.wait({self._pump}, timeout=1)  # something that outlives it may hold the pipe
         return code if code >= 0 else 128 - code
 
     async def stop(self, grace: float) -> None:
@@ -134,17 +141,23 @@ class Child:
                 os.killpg(self._process.pid, signal.SIGKILL)
         await self.wait()
 
-    async def _read(self) -> None:
-        """Move its output to the log until it ends."""
-        assert self._process is not None and self._process.stdout is not None  # noqa: S101 - started with a pipe
+    async def _read(self, descriptor: int) -> None:
+        """Move its output to the log until nobody can write any more."""
+        reader = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", 0)
+        )
         kept = b""
-        while piece := await self._process.stdout.read(PIECE):
-            *lines, kept = (kept + piece).split(b"\n")
-            if len(kept) > PIECE:  # a line without end
-                lines.append(kept)
-                kept = b""
-            self._log(lines)
-        self._log([kept] if kept else [])
+        try:
+            while piece := await reader.read(PIECE):
+                *lines, kept = (kept + piece).split(b"\n")
+                if len(kept) > PIECE:  # a line without end
+                    lines.append(kept)
+                    kept = b""
+                self._log(lines)
+            self._log([kept] if kept else [])
+        finally:
+            transport.close()
 
     def _log(self, lines: list[bytes]) -> None:
         """Keep lines, and write them to the job's log; a full disk loses them there, and nothing else."""

@@ -167,12 +167,20 @@ BOOTSTRAP = (
 
 def launcher_argv(centre: Centre, account: Account) -> list[str]:
     """How the launcher is started at a login node. Nothing in it comes from a request: it is a word list of the
-    centre's operator, a validated account name, and a fixed program."""
+    centre's operator, a validated account name, and a fixed program.
+
+    Raises:
+        LinkError: identity `sudo` without a person.
+    """
     login = centre.login
     name = account.name or login.account
     if login.launcher is not None:
         launcher = login.launcher.replace("{account}", name)
-        return ["sudo", "-n", "-u", account.run_as, "--", launcher] if login.identity == "sudo" else [launcher]
+        if login.identity != "sudo":
+            return [launcher]
+        if not account.run_as:
+            raise LinkError(LinkProblem.LOGIN, "nobody to run the launcher as: the person has no account here")
+        return ["sudo", "-n", "-u", account.run_as, "--", launcher]
     python = login.python.replace("{account}", name)
     return [python, "-I", "-S", "-c", BOOTSTRAP.format(size=len(launcher_source()))]
 

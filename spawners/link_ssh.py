@@ -60,9 +60,14 @@ class SSHLink(Link):
             async with asyncio.timeout(timeout), self._slots:
                 connection = await self._connected()
                 data = encode(self.centre, request)
-                answer = await remote.run(
-                    connection, shell_words(argv), data, limit=ANSWER_LIMIT, timeout=timeout
-                )
+                command = shell_words(argv)
+                try:
+                    answer = await remote.run(connection, command, data, limit=ANSWER_LIMIT, timeout=timeout)
+                except asyncssh.ChannelOpenError:
+                    if not connection.is_closed():
+                        raise
+                    connection = await self._connected()  # it broke while idle: nothing was run yet
+                    answer = await remote.run(connection, command, data, limit=ANSWER_LIMIT, timeout=timeout)
         except TimeoutError:
             self._retire(connection)
             raise LinkError(LinkProblem.TIMEOUT, f"no answer in {timeout:g} s") from None

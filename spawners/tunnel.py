@@ -96,7 +96,7 @@ class Tunnel:
                 await connection.create_server(
                     self._serve_api, "127.0.0.1", hello.api_port, window=WINDOW, max_pktsize=PACKET
                 )
-            except (asyncssh.Error, OSError) as error:
+            except (asyncssh.Error, asyncssh.ChannelListenError, OSError) as error:
                 connection.abort()
                 raise TunnelError(TunnelProblem.LOST, str(error)) from None
             except BaseException:
