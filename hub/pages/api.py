@@ -1,0 +1,116 @@
+"""The broker's own HTTP API, called in this process with the person's token: pages have no other way to anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+from fastapi import FastAPI
+
+Json = dict[str, Any]
+
+
+class Refused(Exception):
+    """The API said no: `status`, its `code`, and the faults by field."""
+
+    def __init__(self, status: int, code: str, message: str, faults: list[Json]) -> None:
+        self.status, self.code, self.message, self.faults = status, code, message, faults
+        super().__init__(f"{status} {code}: {message}")
+
+
+def _refusal(response: httpx.Response) -> Refused:
+    try:
+        body = response.json()
+    except ValueError:
+        body = {}
+    body = body if isinstance(body, dict) else {}
+    faults = [fault for fault in body.get("faults") or [] if isinstance(fault, dict)]
+    return Refused(response.status_code, str(body.get("error", "")), str(body.get("message", "")), faults)
+
+
+def _rows(answer: Any, key: str) -> list[Json]:
+    rows = answer.get(key, []) if isinstance(answer, dict) else answer
+    return list(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """The API as one person sees it."""
+
+    app: FastAPI
+    #: The path of the API, e.g. "/services/perijove/api/v1".
+    path: str
+    token: str
+
+    async def call(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, query: Mapping[str, Any] | None = None
+    ) -> Any:
+        """The answer to one request, parsed.
+
+        Raises:
+            Refused: for any status of 400 or more.
+        """
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://broker", timeout=90) as client:
+            response = await client.request(
+                method,
+                f"{self.path}{path}",
+                json=body,
+                params=query,
+                headers={"Authorization": f"token {self.token}"},
+            )
+        if response.status_code >= 400:
+            raise _refusal(response)
+        return response.json() if response.content else None
+
+    async def centres(self) -> dict[str, Json]:
+        """Every centre by its id."""
+        return {str(row["id"]): row for row in _rows(await self.call("GET", "/centres"), "centres")}
+
+    async def offers(self, options: Mapping[str, Any]) -> list[Json]:
+        """Every queue, whether `options` fit there, and the price."""
+        return _rows(await self.call("POST", "/offers", options), "offers")
+
+    async def sessions(self, owner: str) -> list[Json]:
+        """The sessions of a person, live and ended, newest first."""
+        rows = _rows(await self.call("GET", "/sessions", query={"owner": owner}), "sessions")
+        return sorted(rows, key=lambda row: str(row.get("created", "")), reverse=True)
+
+    async def session(self, session: str) -> Json:
+        """One session."""
+        return dict(await self.call("GET", f"/sessions/{quote(session, safe='')}"))
+
+    async def session_by_name(self, owner: str, server: str) -> Json:
+        """The latest session of a person's server ("" is the default one, which the API calls "-")."""
+        path = f"/sessions/by-name/{quote(owner, safe='')}/{quote(server or '-', safe='')}"
+        return dict(await self.call("GET", path))
+
+    async def start(self, server: str, options: Mapping[str, Any]) -> Json:
+        """Start a session: the one call here that spends."""
+        return dict(await self.call("POST", "/sessions", {"server": server, "options": dict(options)}))
+
+    async def stop(self, session: str) -> None:
+        """Stop a session."""
+        await self.call("DELETE", f"/sessions/{quote(session, safe='')}")
+
+    async def wait(self, session: str, after: int, seconds: int) -> int:
+        """Wait until something happens to a session (or `seconds` pass); gives the number of its last event."""
+        path = f"/sessions/{quote(session, safe='')}"
+        await self.call("POST", f"{path}/watch")
+        events = _rows(await self.call("GET", f"{path}/events", query={"after": after, "wait": seconds}), "events")
+        return max([after, *(int(event.get("id") or event.get("seq") or 0) for event in events)])
+
+    async def identities(self) -> list[Json]:
+        """The person's accounts at centres."""
+        return _rows(await self.call("GET", "/identities"), "identities")
+
+    async def register_key(self, centre: str, account: str) -> None:
+        """Make a key for the person's `account` at a centre."""
+        await self.call("PUT", f"/identities/{quote(centre, safe='')}", {"account": account})
+
+    async def check_key(self, centre: str) -> None:
+        """Try to sign in at a centre with the person's key."""
+        await self.call("POST", f"/identities/{quote(centre, safe='')}/check")

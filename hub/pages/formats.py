@@ -1,0 +1,101 @@
+"""Amounts, times and money as a person of a language writes them. Units in: MiB, seconds, micro-credits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from babel.dates import format_datetime, format_timedelta
+from babel.numbers import format_decimal
+from perijove.hub.pages.languages import Language
+from perijove.hub.pages.words import FAULTS, OTHER_FAULT
+
+Unit = Literal["day", "hour", "minute", "second"]
+UNITS: tuple[tuple[Unit, int], ...] = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
+
+
+def moment(value: object) -> datetime | None:
+    """An aware time from the API's ISO text; None for anything else."""
+    if not isinstance(value, str):
+        return None
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as h:mm:ss, which reads the same in every language."""
+    whole = max(0, int(seconds))
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+
+
+@dataclass(frozen=True, slots=True)
+class Formats:
+    """The formats of one language."""
+
+    language: Language
+
+    def number(self, value: float) -> str:
+        """A number with at most two decimals."""
+        return format_decimal(value, format="#,##0.##", locale=self.language.locale)
+
+    def memory(self, mib: int) -> str:
+        """An amount of memory."""
+        for unit, size in (("TiB", 1024**2), ("GiB", 1024)):
+            if mib >= size:
+                return f"{self.number(mib / size)} {unit}"
+        return f"{self.number(mib)} MiB"
+
+    def duration(self, seconds: int) -> str:
+        """A length of time in whole units, e.g. "1 day 12 hours"; at most two units."""
+        parts: list[str] = []
+        rest = max(0, int(seconds))
+        for unit, size in UNITS:
+            if rest >= size and len(parts) < 2:
+                parts.append(self._whole(rest // size * size, unit))
+                rest %= size
+        return " ".join(parts) or self._whole(0, "minute")
+
+    def _whole(self, seconds: int, unit: Unit) -> str:
+        return format_timedelta(seconds, granularity=unit, threshold=10**9, locale=self.language.locale)
+
+    def money(self, micro: int) -> str:
+        """Credits, with as many decimals as matter."""
+        credit = micro / 1_000_000
+        pattern = "#,##0.00" if credit == 0 or credit >= 0.01 else "#,##0.0000"
+        return self.language.gettext("{amount} credits").format(
+            amount=format_decimal(credit, format=pattern, locale=self.language.locale)
+        )
+
+    def time(self, value: datetime) -> str:
+        """A moment in UTC; the browser replaces it by the person's own time."""
+        return format_datetime(value.astimezone(UTC), "medium", locale=self.language.locale) + " UTC"
+
+    def fault(self, fault: Mapping[str, Any]) -> str:
+        """What is wrong, in the person's language."""
+        code, field = str(fault.get("code", "")), str(fault.get("field", ""))
+        text = FAULTS.get(f"{code}-{field}") or FAULTS.get(code)
+        values = self._values(field, fault.get("values") or {})
+        if text:
+            try:
+                return self.language.gettext(text).format_map(values)
+            except (KeyError, IndexError, ValueError):
+                pass
+        return self.language.gettext(OTHER_FAULT).format(message=str(fault.get("message", code))[:500])
+
+    def _values(self, field: str, values: Mapping[str, Any]) -> dict[str, str]:
+        """The values of a fault in the units of its field; texts are cut, templates turn them into harmless HTML."""
+        unit = {"memory": self.memory, "walltime": self.duration}.get(field)
+        words = {}
+        for key, value in values.items():
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                words[key] = unit(int(value)) if unit else self.number(value)
+            elif key in ("start", "end") and (when := moment(value)):
+                words[key] = self.time(when)
+            else:
+                words[key] = str(value)[:200]
+        return words

@@ -1,0 +1,65 @@
+"""Home: a person's sessions; and the list of centres."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import RedirectResponse, Response
+from perijove.hub.pages.context import Site
+from perijove.hub.pages.forms import read_form
+from perijove.hub.pages.languages import language_of
+from perijove.hub.pages.people import Person
+from perijove.hub.pages.views import session_view, text_in
+
+#: Ended sessions that the home page lists.
+ENDED = 20
+
+
+async def session_lists(site: Site, request: Request, person: Person) -> dict[str, Any]:
+    """What the home page shows."""
+    api, language = site.api(person), language_of(request)
+    centres = await api.centres()
+    views = [session_view(row, language, centres, site.config.base_url) for row in await api.sessions(person.name)]
+    ended = [view for view in views if not view.live]
+    return {"live": [view for view in views if view.live], "ended": ended[:ENDED], "more": len(ended) > ENDED}
+
+
+def fresh(response: Response, seen: str | None) -> Response:
+    """`response`, or an empty 204 if the browser has seen just that."""
+    mark = hashlib.sha256(bytes(response.body)).hexdigest()[:32]
+    if mark == seen:
+        return Response(status_code=204)
+    response.headers["X-Mark"] = mark
+    return response
+
+
+def routes(router: APIRouter, site: Site) -> None:
+    """Add /, /live, /centres and POST /sessions/{id}/stop."""
+
+    @router.get("/")
+    async def home(request: Request) -> Response:
+        person = await site.person(request)
+        return site.page(request, "home.html", await session_lists(site, request, person), person=person)
+
+    @router.get("/live")
+    async def home_live(request: Request) -> Response:
+        person = await site.person(request)
+        lists = await session_lists(site, request, person)
+        return fresh(site.page(request, "parts/sessions.html", lists, person=person), request.query_params.get("seen"))
+
+    @router.get("/centres")
+    async def centres(request: Request) -> Response:
+        person, language = await site.person(request), language_of(request)
+        rows = list((await site.api(person).centres()).values())
+        values = {"centres": rows, "text": lambda words: text_in(words, language)}
+        return site.page(request, "centres.html", values, person=person)
+
+    @router.post("/sessions/{session}/stop")
+    async def stop(request: Request, session: str) -> Response:
+        form = await read_form(request)
+        person = await site.writer(request, form)
+        await site.api(person).stop(session)
+        back = "/" if form.get("back") == "home" else f"/sessions/{session}"
+        return RedirectResponse(f"{site.config.prefix}{back}", status_code=303)

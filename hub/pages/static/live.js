@@ -1,0 +1,51 @@
+// Keeps a part of the page fresh: fetches it again and again, and says a change of state once to screen readers.
+export const xsrf = () => ({ "X-XSRFToken": document.querySelector('meta[name="xsrf"]')?.content ?? "" });
+const sleep = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
+
+export function announce(text) {
+  const announcer = document.getElementById("announcer");
+  if (text && announcer.textContent !== text) announcer.textContent = text;
+}
+
+function put(box, html) {
+  const focused = box.contains(document.activeElement) ? document.activeElement.id : "";
+  const open = new Set([...box.querySelectorAll("details:not([open])")].map((node) => node.id));
+  box.innerHTML = html;
+  for (const node of box.querySelectorAll("details")) if (open.has(node.id)) node.open = false;
+  if (focused) document.getElementById(focused)?.focus();
+}
+
+export async function follow(box, prepare) {
+  if (!box) return;
+  const every = Number(box.dataset.every);
+  let seen = "", last = box.dataset.last ?? "", wasOpen = Boolean(box.querySelector("[data-go]"));
+  let said = box.querySelector("[data-announce]")?.dataset.announce ?? "";
+  for (let failures = 0; ; ) {
+    if (document.hidden) { await sleep(1); continue; }
+    try {
+      const query = new URLSearchParams({ seen, ...(last !== "" && { after: last }) });
+      const answer = await fetch(`${box.dataset.live}?${query}`, { headers: xsrf(), redirect: "manual" });
+      if (box.dataset.follow !== undefined) {
+        if (answer.type === "opaqueredirect") return location.reload();
+      } else if (answer.status === 401) {
+        return location.reload();
+      } else if (answer.status === 200 || answer.status === 204) {
+        last = answer.headers.get("X-Last") ?? last;
+        if (answer.status === 200) {
+          seen = answer.headers.get("X-Mark") ?? "";
+          put(box, await answer.text());
+          prepare(box);
+        }
+        const part = box.firstElementChild;
+        if (part.dataset.title) document.title = part.dataset.title;
+        if (part.dataset.announce !== said) announce((said = part.dataset.announce));
+        if (part.dataset.go && !wasOpen) { wasOpen = true; location.assign(part.dataset.go); }
+        if (part.dataset.done !== undefined) return;
+      }
+      failures = 0;
+    } catch {
+      failures += 1;  // the gateway restarts, or the network is away: what is shown stays
+    }
+    await sleep(Math.min(30, every * (1 + failures)));
+  }
+}

@@ -1,0 +1,139 @@
+"""From the API's JSON to what a template shows: words, looks and links for sessions, centres and offers. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from perijove.hub.pages.formats import clock, moment
+from perijove.hub.pages.languages import Language
+from perijove.hub.pages.words import CALM_ENDS, FAILED, REASONS, STAGES, UNKNOWN, Look, Words
+
+Json = Mapping[str, Any]
+#: The stages that a person waits through, in order.
+WAY = ("checked", "submitted", "queued", "granted", "starting", "ready")
+#: Lines and characters of a log that a page shows.
+LOG_LINES, LOG_WIDTH = 40, 400
+
+
+@dataclass(frozen=True, slots=True)
+class SessionView:
+    """A session as pages show it; the words are English and go through the catalogue in the template."""
+
+    data: Json
+    language: Language
+    centres: Mapping[str, Json]
+    base_url: str
+    now: datetime
+
+    @property
+    def stage(self) -> str:
+        """The stage's code."""
+        return str(self.data.get("stage", ""))
+
+    @property
+    def live(self) -> bool:
+        """It has not ended."""
+        return self.stage != "ended"
+
+    @property
+    def open_now(self) -> bool:
+        """A person can open it."""
+        return self.stage == "ready"
+
+    @property
+    def failed(self) -> bool:
+        """It ended, and not as anybody meant it to."""
+        return self.stage == "ended" and str(self.data.get("outcome") or "") not in CALM_ENDS
+
+    @property
+    def unknown_since(self) -> datetime | None:
+        """Since when the centre has not answered."""
+        return moment(self.data.get("unknown_since")) if self.live else None
+
+    @property
+    def look(self) -> Look:
+        """Words, icon and colour of the state."""
+        if self.unknown_since and not self.open_now:
+            return UNKNOWN
+        return FAILED if self.failed else STAGES.get(self.stage, UNKNOWN)
+
+    @property
+    def reason(self) -> Words | None:
+        """Why it waits."""
+        known = self.stage in ("submitted", "queued") and self.data.get("reason")
+        return REASONS.get(str(self.data["reason"]), REASONS["other"]) if known else None
+
+    @property
+    def outcome(self) -> Words | None:
+        """How it ended."""
+        return None if self.live else REASONS.get(str(self.data.get("outcome") or "other"), REASONS["other"])
+
+    @property
+    def way(self) -> list[tuple[Look, str]]:
+        """Each stage of the way to a running session, with "done", "now" or "next"."""
+        at = WAY.index(self.stage) if self.stage in WAY else -1
+        return [
+            (STAGES[name], "done" if place < at or self.open_now else "now" if place == at else "next")
+            for place, name in enumerate(WAY)
+        ]
+
+    @property
+    def centre(self) -> str:
+        """The centre's name."""
+        return centre_name(self.data.get("centre"), self.centres, self.language)
+
+    @property
+    def url(self) -> str:
+        """Where the session opens."""
+        server = str(self.data.get("server") or "")
+        path = f"{self.base_url}user/{quote(str(self.data.get('owner', '')), safe='@')}/"
+        return f"{path}{quote(server, safe='')}/" if server else path
+
+    @property
+    def log(self) -> str:
+        """The last lines of the job's log, bounded."""
+        lines = str(self.data.get("log_tail") or "").splitlines()[-LOG_LINES:]
+        return "\n".join(line if len(line) <= LOG_WIDTH else f"{line[:LOG_WIDTH]} …" for line in lines)
+
+    def when(self, key: str) -> datetime | None:
+        """The moment `key` of the session."""
+        return moment(self.data.get(key))
+
+    def since(self, key: str) -> str:
+        """The time since the moment `key`, as h:mm:ss."""
+        start = self.when(key)
+        return clock((self.now - start).total_seconds()) if start else ""
+
+    @property
+    def left(self) -> str:
+        """The time left, as h:mm:ss."""
+        end = self.when("ends_by")
+        return clock((end - self.now).total_seconds()) if end else ""
+
+
+def session_view(data: Json, language: Language, centres: Mapping[str, Json], base_url: str) -> SessionView:
+    """`data` as pages show it now."""
+    return SessionView(data, language, centres, base_url, datetime.now(UTC))
+
+
+def text_in(words: Any, language: Language) -> str:
+    """`{"en": ..., "zh": ...}` (or a plain text) in `language`."""
+    if isinstance(words, Mapping):
+        return str(words.get(language.code) or words.get("en") or "")
+    return str(words or "")
+
+
+def centre_name(centre: object, centres: Mapping[str, Json], language: Language) -> str:
+    """The name of a centre by its id; the id if it is not known (any more)."""
+    found = centres.get(str(centre))
+    return (text_in(found.get("name"), language) if found else "") or str(centre or "")
+
+
+def queue_title(centre: Json | None, queue: str, language: Language) -> str:
+    """The title of a queue, or its name."""
+    found: Json = next((q for q in (centre or {}).get("queues", ()) if q.get("name") == queue), {})
+    return text_in(found.get("title"), language) or queue

@@ -1,0 +1,70 @@
+"""The page of one session, from the request to its end."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Request
+from fastapi.responses import RedirectResponse, Response
+from perijove.hub.pages.api import Json, Refused
+from perijove.hub.pages.context import Site
+from perijove.hub.pages.home import fresh
+from perijove.hub.pages.languages import language_of
+from perijove.hub.pages.people import Person
+from perijove.hub.pages.views import queue_title, session_view
+
+#: Seconds for which one fragment request waits for news; well below any proxy's patience.
+WAIT = 20
+#: Stages in which the page waits for events; later ones change seldom, and the page asks every few seconds.
+MOVING = frozenset({"checked", "submitted", "queued", "granted", "starting", "ending"})
+
+
+async def session_values(site: Site, request: Request, person: Person, row: Json, last: int = 0) -> dict[str, Any]:
+    """What the page of a session shows."""
+    language = language_of(request)
+    centres = await site.api(person).centres()
+    view = session_view(row, language, centres, site.config.base_url)
+    queue = queue_title(centres.get(str(row.get("centre"))), str(row.get("queue") or ""), language)
+    return {"view": view, "queue": queue, "last": last}
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 15 else 0
+
+
+def routes(router: APIRouter, site: Site) -> None:
+    """Add /sessions/{id}, its /live, and /waiting/{owner}/{server}."""
+
+    @router.get("/sessions/{session}")
+    async def one(request: Request, session: str) -> Response:
+        person = await site.person(request)
+        row = await site.api(person).session(session)
+        return site.page(request, "session.html", await session_values(site, request, person, row), person=person)
+
+    @router.get("/sessions/{session}/live")
+    async def live(request: Request, session: str) -> Response:
+        person = await site.person(request)
+        api, seen = site.api(person), request.query_params.get("seen")
+        last = _number(request.query_params.get("after"))
+        row = await api.session(session)
+        if seen and row.get("stage") in MOVING:
+            last = await api.wait(session, last, WAIT)
+            row = await api.session(session)
+        values = await session_values(site, request, person, row, last)
+        response = fresh(site.page(request, "parts/session.html", values, person=person), seen)
+        response.headers["X-Last"] = str(last)
+        return response
+
+    @router.get("/waiting/{owner}")
+    @router.get("/waiting/{owner}/")
+    @router.get("/waiting/{owner}/{server}")
+    async def waiting(request: Request, owner: str, server: str = "") -> Response:
+        person = await site.person(request)
+        try:
+            row = await site.api(person).session_by_name(owner, server)
+        except Refused as refused:
+            if refused.status != 404:
+                raise
+            return site.page(request, "waiting.html", {"owner": owner, "server": server}, person=person)
+        return RedirectResponse(f"{site.config.prefix}/sessions/{quote(str(row['id']), safe='')}", status_code=302)

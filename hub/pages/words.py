@@ -1,0 +1,209 @@
+"""The words for codes: why a job waits, how it ended, how far a session is, what is wrong with a request.
+
+Codes come from the API and never from here; every member of `Reason` and `Stage` and every code of a `Fault` has its
+words in this one module (a test holds that), in English; the catalogues have the other languages. `N_` marks a text for
+the catalogue without translating it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+def N_(message: str) -> str:
+    """`message` itself: a mark for the catalogue."""
+    return message
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What a code means for the person: a few words, a sentence, and what would help ("" where nothing would)."""
+
+    short: str
+    sentence: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a state looks: words, icon and colour say the same, so that none is needed alone."""
+
+    words: str
+    #: A Font Awesome icon, as the hub ships them.
+    icon: str
+    #: A contextual colour of Bootstrap.
+    colour: str
+    #: For a session in this stage: what is going on.
+    sentence: str = ""
+
+
+STAGES = {
+    "checked": Look(
+        N_("Accepted"), "clipboard-check", "secondary", N_("Your request is noted and is being submitted.")
+    ),
+    "submitted": Look(N_("Submitted"), "paper-plane", "secondary", N_("The centre has taken the job.")),
+    "queued": Look(N_("Queued"), "hourglass-half", "warning", N_("The job waits in the queue of the centre.")),
+    "granted": Look(N_("Node assigned"), "server", "info", N_("The job has a compute node, which is being prepared.")),
+    "starting": Look(N_("Starting"), "rocket", "info", N_("The job runs, and your session is starting in it.")),
+    "ready": Look(N_("Running"), "circle-play", "success", N_("Your session is running. You can open it.")),
+    "ending": Look(N_("Stopping"), "circle-stop", "secondary", N_("The session is being stopped.")),
+    "ended": Look(N_("Ended"), "flag-checkered", "secondary", N_("The session has ended.")),
+}
+UNKNOWN = Look(N_("Unknown"), "circle-question", "warning", N_("The centre does not answer at the moment."))
+FAILED = Look(N_("Failed"), "triangle-exclamation", "danger", N_("The session has failed."))
+
+REASONS = {
+    # why it waits
+    "resources": Words(
+        N_("no free node"),
+        N_("It is this job's turn, but no node is free that has room for it."),
+        N_("A smaller request, or another queue or centre, may start sooner."),
+    ),
+    "priority": Words(
+        N_("other jobs first"),
+        N_("Jobs with a higher priority come first."),
+        N_("Another queue or centre may start sooner."),
+    ),
+    "limit-person": Words(
+        N_("your limit is reached"),
+        N_("You have as many jobs or cores at this centre as one person may have."),
+        N_("It starts when one of your other jobs there ends; stop one that you do not need."),
+    ),
+    "limit-account": Words(
+        N_("the project's limit is reached"),
+        N_("The project or account has as many jobs or cores as it may have, or its allocation is used up."),
+        N_("Ask the head of the project, or choose another centre."),
+    ),
+    "limit-queue": Words(
+        N_("the queue's limit is reached"),
+        N_("This queue runs as many jobs as it may."),
+        N_("Another queue may start sooner."),
+    ),
+    "held-person": Words(
+        N_("held by its owner"),
+        N_("The job is held in your name at the centre, and does not start by itself."),
+        N_("Release it at the centre, or stop it here and start a new one."),
+    ),
+    "held-centre": Words(
+        N_("held by the centre"),
+        N_("The centre's staff hold this job."),
+        N_("Ask the centre's support, and name the job id."),
+    ),
+    "dependency": Words(N_("waits for another job"), N_("The job waits until another job has ended.")),
+    "begin-time": Words(N_("not yet its time"), N_("The job may not start before a set time.")),
+    "reservation": Words(
+        N_("nodes are reserved"),
+        N_("The nodes that it could use are reserved for others at that time."),
+        N_("A shorter session may fit in before the reservation."),
+    ),
+    "maintenance": Words(
+        N_("maintenance"),
+        N_("The centre is in maintenance, or will be before this job could end."),
+        N_("A shorter session may fit in before it; otherwise it starts afterwards."),
+    ),
+    "queue-closed": Words(
+        N_("the queue is closed"),
+        N_("The centre has closed this queue for now; jobs in it wait."),
+        N_("Choose another queue or centre."),
+    ),
+    "nodes-down": Words(
+        N_("nodes are down"),
+        N_("The nodes that could run this job are out of order."),
+        N_("Choose another queue or centre; the job waits until the nodes are back."),
+    ),
+    "never": Words(
+        N_("can never start"),
+        N_("The centre says that this job can never start as it was asked for."),
+        N_("Stop it, and ask for less or choose another queue."),
+    ),
+    "licences": Words(N_("waits for a licence"), N_("All licences that the job needs are in use.")),
+    "requeued": Words(
+        N_("queued again"),
+        N_("The centre took the job off its node and put it back in the queue. It starts again by itself."),
+    ),
+    # how it ended
+    "completed": Words(N_("ended as asked"), N_("The session ended normally.")),
+    "failed": Words(
+        N_("ended with an error"),
+        N_("The program in the job ended with an error."),
+        N_(
+            "The last lines of the log, below, usually say why. "
+            "If they do not help, give support the id of this session."
+        ),
+    ),
+    "cancelled": Words(N_("stopped"), N_("The job was cancelled.")),
+    "walltime": Words(
+        N_("time is up"),
+        N_("The time that was asked for is used up, and the centre ended the job."),
+        N_("Files that were saved are still at the centre. Ask for more hours next time."),
+    ),
+    "memory": Words(
+        N_("out of memory"),
+        N_("The job used more memory than it asked for, and the centre ended it."),
+        N_("Start again with more memory, or load less data at once."),
+    ),
+    "node-failed": Words(
+        N_("the node failed"),
+        N_("The compute node broke down while the session ran."),
+        N_("It was not your fault: start again. Files that were saved are still at the centre."),
+    ),
+    "preempted": Words(
+        N_("had to make room"),
+        N_("The centre ended the job to make room for a more urgent one."),
+        N_("Start again, or choose a queue whose jobs are not interrupted."),
+    ),
+    "launch-failed": Words(
+        N_("could not start"),
+        N_("The centre could not start the job."),
+        N_("Often the home directory there is full or cannot be written. The centre's own words are below."),
+    ),
+    # any
+    "other": Words(
+        N_("see the centre's words"), N_("The centre gives a reason that we do not know; its own words are below.")
+    ),
+    "": Words(N_("no reason given"), N_("The centre has not given a reason yet.")),
+}
+
+#: How a session looks that ended so; any other way of ending is a failure.
+CALM_ENDS = frozenset({"completed", "cancelled", "walltime"})
+
+#: What is wrong with a request, by code; `{name}` stands for a value of the fault.
+FAULTS = {
+    "missing": N_("Please fill this in."),
+    "choose-centre": N_("Please choose where it should run."),
+    "unknown-option": N_("There is no such option."),
+    "unknown-centre": N_("There is no centre called “{centre}”."),
+    "unknown-queue": N_("{centre} has no queue called “{queue}”."),
+    "unknown-kind": N_("There is no such kind of session."),
+    "too-much-cores": N_("At most {most} cores in queue {queue}."),
+    "too-much-memory": N_("At most {most} of memory in queue {queue}."),
+    "too-much-gpus": N_("At most {most} GPUs in queue {queue}."),
+    "too-much-walltime": N_("At most {most} in queue {queue}."),
+    "too-much": N_("More than queue {queue} allows: at most {most}."),
+    "centre-closed": N_("This centre takes no new sessions at the moment."),
+    "maintenance": N_("In maintenance from {start} to {end}."),
+    "too-small": N_("At least {ge}."),
+    "too-large": N_("At most {le}."),
+    "too-long": N_("Too long: at most {max_length} characters."),
+    "wrong-type": N_("This value cannot be used."),
+    "wrong-type-cores": N_("Please give a whole number."),
+    "wrong-type-gpus": N_("Please give a whole number."),
+    "wrong-type-memory": N_("Please give an amount of memory such as 4 (GiB) or 512M."),
+    "wrong-type-walltime": N_("Please give a time such as 2 (hours), 90m or 1:30:00."),
+    "unreadable": N_("This value cannot be used."),
+    "unreadable-cores": N_("Please give a whole number."),
+    "unreadable-gpus": N_("Please give a whole number."),
+    "unreadable-memory": N_("Please give an amount of memory such as 4 (GiB) or 512M."),
+    "unreadable-walltime": N_("Please give a time such as 2 (hours), 90m or 1:30:00."),
+    "bad-name": N_("Only letters, digits and a few signs are allowed here."),
+    "no-options": N_("Please say what you need."),
+    "server-name": N_(
+        "A name has small letters, digits and hyphens, begins with a letter and has at most 30 characters."
+    ),
+    "name-taken": N_("You already have a session of this name. Stop it first, or choose another name."),
+    "too-many": N_("You have as many sessions as one person may have. Stop one first."),
+    "no-account": N_("You have no account at this centre yet. Register it under “Account keys”."),
+    "centre-away": N_("The centre does not answer at the moment."),
+}
+#: For a code that is not listed (a newer broker): the English message goes with it.
+OTHER_FAULT = N_("This cannot be used: {message}")

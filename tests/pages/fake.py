@@ -1,0 +1,201 @@
+"""A broker's API with a state in memory and a hub that signs everybody in: what the pages' tests stand on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from perijove.hub.pages.config import PagesConfig
+from perijove.hub.pages.context import Site
+from perijove.hub.pages.install import install_site
+from perijove.spawners.centre import Centre, parse
+from perijove.spawners.request import BadRequest, Fault, Placement, fit, place
+from perijove.spawners.request import Request as Wish
+
+CONFIG = PagesConfig("http://hub.test/hub/api", "client-secret", b"s" * 32)
+API = "/services/perijove/api/v1"
+#: The token of each person at the hub.
+TOKENS = {"token-of-alice": "alice", "token-of-bob": "bob"}
+
+
+def centre(name: str, title: str, chinese: str, **queue: Any) -> Centre:
+    fields = {"name": "work", "cores": 8, "memory": "32G", "price": {"core_hour": "0.1"}}
+    return parse(
+        {
+            "id": name,
+            "name": {"en": title, "zh": chinese},
+            "scheduler": {"system": "local"},
+            "environment": {"python": "/usr/bin/python3"},
+            "queues": [{**fields, **queue}],
+        }
+    )
+
+
+@dataclass
+class FakeBroker:
+    """The state; tests change it as they like."""
+
+    centres: dict[str, Centre] = field(default_factory=dict)
+    sessions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    identities: list[dict[str, Any]] = field(default_factory=list)
+    #: What a start is refused with.
+    refusal: tuple[int, dict[str, Any]] | None = None
+    calls: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, owner: str = "alice", **values: Any) -> dict[str, Any]:
+        """A session, queued unless `values` say otherwise."""
+        now = datetime.now(UTC)
+        row: dict[str, Any] = {
+            "id": f"abcdefghij{len(self.sessions):03}",
+            "owner": owner,
+            "server": "",
+            "kind": "lab",
+            "centre": "tianjin",
+            "queue": "work",
+            "cores": 4,
+            "memory": 16384,
+            "gpus": 0,
+            "walltime": 7200,
+            "price": 800_000,
+            "stage": "queued",
+            "reason": "priority",
+            "raw_reason": "Priority",
+            "job_id": "4711",
+            "node": None,
+            "connected": False,
+            "unknown_since": None,
+            "created": (now - timedelta(minutes=3)).isoformat(),
+            "ended": None,
+            "ends_by": None,
+            "outcome": None,
+            "detail": "",
+            "log_tail": "",
+        } | values
+        self.sessions[row["id"]] = row
+        return row
+
+
+def error(status: int, code: str, faults: list[Fault] | None = None) -> JSONResponse:
+    rows = [{"field": f.field, "code": f.code, "message": f.message, "values": dict(f.values)} for f in faults or []]
+    return JSONResponse({"error": code, "message": code, "faults": rows}, status)
+
+
+def offers(broker: FakeBroker, wish: dict[str, Any]) -> list[dict[str, Any]]:
+    rows = []
+    for one in broker.centres.values():
+        for queue in one.queues:
+            found = fit(Wish.parse({**wish, "centre": one.id}), one, queue, datetime.now(UTC))
+            row: dict[str, Any] = {"centre": one.id, "queue": queue.name, "fits": isinstance(found, Placement)}
+            if isinstance(found, Placement):
+                row |= {key: getattr(found, key) for key in ("cores", "memory", "gpus", "walltime", "price")}
+            else:
+                row["faults"] = [
+                    {"field": f.field, "code": f.code, "message": f.message, "values": dict(f.values)} for f in found
+                ]
+            rows.append(row)
+    return rows
+
+
+def hub(request: httpx.Request) -> httpx.Response:
+    """The hub's two addresses that the pages need."""
+    if request.url.path == "/hub/api/oauth2/token":
+        form = parse_qs(request.content.decode())
+        good = form["client_secret"] == ["client-secret"] and form["code"] == ["good-code"] and form["code_verifier"]
+        return httpx.Response(200, json={"access_token": "token-of-alice"}) if good else httpx.Response(400, json={})
+    name = TOKENS.get(request.headers["Authorization"].removeprefix("token "))
+    model = {"kind": "user", "name": name, "admin": False}
+    return httpx.Response(200, json=model) if name else httpx.Response(403, json={})
+
+
+def create(config: PagesConfig = CONFIG) -> tuple[FastAPI, FakeBroker, Site]:
+    """An app with the fake API and the real pages."""
+    broker = FakeBroker(
+        {
+            "tianjin": centre("tianjin", "Tianjin Supercomputer", "天津超算中心"),
+            "small": centre("small", "Small centre", "小型中心", cores=2, memory="4G"),
+        }
+    )
+    app = FastAPI()
+    _api(app, broker)
+    site = install_site(app, config, lambda: httpx.AsyncClient(transport=httpx.MockTransport(hub)))
+    return app, broker, site
+
+
+def _owner(request: Request) -> str | None:
+    return TOKENS.get(request.headers.get("Authorization", "").removeprefix("token "))
+
+
+def _api(app: FastAPI, broker: FakeBroker) -> None:
+    @app.middleware("http")
+    async def note(request: Request, call_next: Any) -> Response:
+        if request.url.path.startswith(API):
+            broker.calls.append((request.method, request.url.path.removeprefix(API)))
+        answer: Response = await call_next(request)
+        return answer
+
+    @app.get(f"{API}/centres")
+    async def centres() -> Any:
+        return {
+            "centres": [c.model_dump(mode="json") | {"identity": c.login.identity} for c in broker.centres.values()]
+        }
+
+    @app.post(f"{API}/offers")
+    async def post_offers(wish: dict[str, Any]) -> Any:
+        try:
+            return {"offers": offers(broker, wish)}
+        except BadRequest as bad:
+            return error(422, "bad-request", list(bad.faults))
+
+    @app.get(f"{API}/sessions")
+    async def sessions(request: Request) -> Any:
+        return {"sessions": [row for row in broker.sessions.values() if row["owner"] == _owner(request)]}
+
+    @app.post(f"{API}/sessions", status_code=201)
+    async def post_session(request: Request, body: dict[str, Any]) -> Any:
+        if broker.refusal:
+            return JSONResponse(broker.refusal[1], broker.refusal[0])
+        try:
+            spot = place(Wish.parse(body["options"]), broker.centres, datetime.now(UTC))
+        except BadRequest as bad:
+            return error(422, "bad-request", list(bad.faults))
+        return broker.add(_owner(request) or "", server=body["server"], centre=spot.centre.id, stage="checked")
+
+    @app.get(f"{API}/sessions/by-name/{{owner}}/{{server}}")
+    async def by_name(owner: str, server: str) -> Any:
+        wanted = (owner, "" if server == "-" else server)
+        rows = [row for row in broker.sessions.values() if (row["owner"], row["server"]) == wanted]
+        return rows[-1] if rows else error(404, "not-found")
+
+    @app.get(f"{API}/sessions/{{session}}")
+    async def one(request: Request, session: str) -> Any:
+        row = broker.sessions.get(session)
+        if row is None:
+            return error(404, "not-found")
+        return row if row["owner"] == _owner(request) else error(403, "forbidden")
+
+    @app.get(f"{API}/sessions/{{session}}/events")
+    async def events(session: str) -> Any:
+        return {"events": [{"id": 7}]}
+
+    @app.post(f"{API}/sessions/{{session}}/watch")
+    async def watch(session: str) -> Any:
+        return {}
+
+    @app.delete(f"{API}/sessions/{{session}}")
+    async def stop(session: str) -> Any:
+        broker.sessions[session]["stage"] = "ending"
+        return broker.sessions[session]
+
+    @app.get(f"{API}/identities")
+    async def identities() -> Any:
+        return {"identities": broker.identities}
+
+
+def query_of(address: str) -> dict[str, str]:
+    """The query of a URL, one value a key."""
+    return {key: value[0] for key, value in parse_qs(urlsplit(address).query).items()}
