@@ -102,8 +102,8 @@ class Gateway:
 
 
 @asynccontextmanager
-async def running(settings: Settings, config: Path) -> AsyncIterator[Gateway]:
-    """The gateway while the block runs; afterwards none of its processes is left.
+async def running(settings: Settings, config: Path, *, lock: bool = True) -> AsyncIterator[Gateway]:
+    """The gateway while the block runs; afterwards none of its processes is left. `lock=False`: the caller has it.
 
     Raises:
         AlreadyRunning: another gateway has this state directory.
@@ -111,7 +111,8 @@ async def running(settings: Settings, config: Path) -> AsyncIterator[Gateway]:
         StartFailed: a part did not come up.
     """
     async with AsyncExitStack() as stack:
-        stack.enter_context(state_lock(settings))
+        if lock:
+            stack.enter_context(state_lock(settings))
         gateway = Gateway(settings, config)
         for child in (gateway.proxy, gateway.broker, gateway.hub):
             stack.push_async_callback(child.stop)
