@@ -23,7 +23,7 @@ from perijove.spawners.visible import visible
 from pydantic import ValidationError
 
 #: A description has some kilobytes; beyond this it is another file. Bytes, and characters of one line.
-MOST_BYTES, LONGEST_LINE = 1 << 20, 20_000
+MOST_BYTES, LONGEST_LINE = 1 << 20, 8_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +118,19 @@ def _centre(name: str, text: str, data: dict[str, Any]) -> tuple[Centre | None, 
     try:
         centre = parse(data)
     except ValidationError as error:
-        errors = error.errors(include_url=False)
+        errors = _without_echoes(error.errors(include_url=False))
     faults = [explain(name, lines.of(e["loc"]), e) for e in errors[:MOST_FAULTS] if e["loc"]]  # (): see next line
     faults += [_fault(name, lines, key, words) for key, words in inconsistencies(data)[:MOST_FAULTS]]
     faults += _commands(name, lines, data)
     if len(errors) > MOST_FAULTS:
         faults.append(CentreFault(name, 1, "", f"has {len(errors) - MOST_FAULTS:,} more faults"))
     return (None if faults else centre), sorted(faults, key=lambda fault: fault.line)
+
+
+def _without_echoes(errors: list[Any]) -> list[Any]:
+    """Without "needs at least one" for a list whose only fault is that of an entry."""
+    inner = {e["loc"][:1] for e in errors if len(e["loc"]) > 1}
+    return [e for e in errors if e["type"] != "too_short" or e["loc"] not in inner]
 
 
 def _fault(name: str, lines: Lines, key: Key, words: str) -> CentreFault:

@@ -7,13 +7,15 @@ queue of a centre; both are pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Annotated, Any
 
 from perijove.spawners.centre import Centre, Queue, Slug, Word
-from perijove.spawners.units import memory_from, time_from
+from perijove.spawners.units import count_text, memory_from, memory_text, time_from, time_text
+from perijove.spawners.visible import visible
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 
@@ -72,7 +74,7 @@ class Request(BaseModel):
     #: The project to bill, at centres whose batch system keeps accounts.
     project: Word | None = None
     #: What the kind of session needs to know (e.g. which app); short plain words only.
-    options: Mapping[Slug, Annotated[str, Field(max_length=500)]] = Field(default_factory=dict)
+    options: Mapping[Slug, Annotated[str, Field(max_length=500)]] = Field(default_factory=dict, max_length=50)
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any]) -> Request:
@@ -83,27 +85,55 @@ class Request(BaseModel):
         Raises:
             BadRequest: with every fault, by field.
         """
+        if not isinstance(raw, Mapping):
+            raise BadRequest([Fault("", "no-options", "must be a table of options", {})])
         options = {
-            str(key)[:100]: value[0] if isinstance(value, list) and len(value) == 1 else value
-            for key, value in list(raw.items())[:100]
+            visible(key, 60): value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
+            for key, value in islice(raw.items(), 100)
         }
-        given = {key: value for key, value in options.items() if value is not None and value != ""}
+        given = {
+            key: value
+            for key, value in options.items()
+            if not (value is None or (isinstance(value, str) and not value))
+        }
         try:
             return cls.model_validate(given)
         except ValidationError as error:
-            raise BadRequest([_fault(e) for e in error.errors(include_url=False, include_input=False)]) from None
+            raise BadRequest([_fault(e) for e in error.errors(include_url=False, include_input=False)[:100]]) from None
+
+
+#: How a limit of a field reads in words.
+_IN_WORDS: dict[str, Callable[[int], str]] = {
+    "cores": lambda n: count_text(n, "core"),
+    "memory": memory_text,
+    "gpus": lambda n: count_text(n, "GPU"),
+    "walltime": time_text,
+}
+_SLUG = "must be a lower-case letter, then up to 31 lower-case letters, digits and hyphens"
+#: Code and words by pydantic's kind of error.
+_WORDS = {
+    "extra_forbidden": ("unknown-option", "is not an option of a session"),
+    "missing": ("missing", "is missing"),
+    "greater_than_equal": ("too-small", "must be at least {ge}"),
+    "less_than_equal": ("too-large", "must be at most {le}"),
+    "value_error": ("unreadable", "{said}"),
+    "string_too_long": ("too-long", "has a text of more than {max_length} characters"),
+    "too_long": ("too-long", "has more than {max_length} entries"),
+    "string_pattern_mismatch": ("bad-name", "{name}"),
+}
+_TYPES = {"cores": "must be a whole number", "gpus": "must be a whole number", "options": "must be a table of texts"}
 
 
 def _fault(error: Any) -> Fault:
+    """One error of pydantic's as field, code, plain words and the values that the words of another language need."""
     field = str(error["loc"][0]) if error["loc"] else ""
-    code = {"extra_forbidden": "unknown-option", "missing": "missing"}.get(
-        error["type"], error["type"].replace("_", "-")
-    )
-    message = {"unknown-option": "is not an option of a session", "missing": "is missing"}.get(
-        code, error["msg"].removeprefix("Value error, ")
-    )
-    context = {key: value for key, value in (error.get("ctx") or {}).items() if isinstance(value, int | float | str)}
-    return Fault(field, code, message, context)
+    given = error.get("ctx") or {}
+    code, words = _WORDS.get(str(error["type"]), ("wrong-type", _TYPES.get(field, "must be a text")))
+    limits = {key: given[key] for key in ("ge", "le", "max_length") if key in given}
+    shown = {key: _IN_WORDS.get(field, str)(limit) for key, limit in limits.items()}
+    name = "must be a word of letters, digits and _ . : @ + / -" if field == "project" else _SLUG
+    message = words.format(**shown, said=error["msg"].removeprefix("Value error, "), name=name)
+    return Fault(field, code, message, limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +167,14 @@ def fit(request: Request, centre: Centre, queue: Queue, now: datetime) -> Placem
         Fault(
             field,
             "too-much",
-            f"at most {most} {unit} in queue {queue.name} of {centre.id}",
+            f"at most {_IN_WORDS[field](most)} in queue {queue.name} of {centre.id}",
             {"most": most, "asked": asked, "queue": queue.name, "centre": centre.id},
         )
-        for field, asked, most, unit in (
-            ("cores", request.cores, queue.cores, "cores"),
-            ("memory", memory, queue.memory, "MiB"),
-            ("gpus", request.gpus, queue.gpus, "GPUs"),
-            ("walltime", walltime, queue.max_time, "seconds"),
+        for field, asked, most in (
+            ("cores", request.cores, queue.cores),
+            ("memory", memory, queue.memory),
+            ("gpus", request.gpus, queue.gpus),
+            ("walltime", walltime, queue.max_time),
         )
         if asked > most
     ]

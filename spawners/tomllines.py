@@ -121,6 +121,7 @@ class Lines:
         index = 0
         self._skip(_GAP)
         while self._at < len(self._text) and not self._next(end):
+            before = self._at
             if end == "}":
                 self._pair(key)
             else:
@@ -130,6 +131,8 @@ class Lines:
             self._skip(_GAP)
             self._next(",")
             self._skip(_GAP)
+            if self._at == before:  # not TOML
+                self._at += 1
 
 
 def _unquoted(word: str) -> str:

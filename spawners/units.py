@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, InvalidOperation, Overflow
 
 _MEMORY = re.compile(r"^\s*(\d{1,12}(?:\.\d{1,3})?)\s*([KMGTP]?)(?:i?B)?\s*$", re.IGNORECASE | re.ASCII)
 _MIB = {"K": 1 / 1024, "": 1, "M": 1, "G": 1024, "T": 1024**2, "P": 1024**3}
@@ -49,10 +49,41 @@ def credits_from(value: object) -> int:
     Raises:
         ValueError: for anything that is not a finite number of at most six decimal places.
     """
-    try:
-        amount = Decimal(str(value)) * 1_000_000 if not isinstance(value, bool) else Decimal("NaN")
-    except InvalidOperation:
-        amount = Decimal("NaN")
-    if not amount.is_finite() or amount != amount.to_integral_value():
+    amount = Decimal("NaN")
+    if isinstance(value, int | float | str | Decimal) and not isinstance(value, bool):
+        try:
+            text = str(value)
+            amount = Decimal(text) * 1_000_000 if len(text) <= 40 else amount
+        except (InvalidOperation, Overflow, ValueError):  # ValueError: an int of thousands of digits has no text
+            pass
+    if not amount.is_finite() or abs(amount) >= 10**24 or amount != amount.to_integral_value():
         raise ValueError('a price is a number of credits with at most six decimal places, such as "0.12"')
     return int(amount)
+
+
+def memory_text(mib: int) -> str:
+    """MiB in words, exact, and fit for `memory_from`: "64 GiB", "1536 MiB"."""
+    for unit, size in (("TiB", 1024**2), ("GiB", 1024)):
+        if mib >= size and mib % size == 0:
+            return f"{mib // size} {unit}"
+    return f"{mib} MiB"
+
+
+def time_text(seconds: int) -> str:
+    """Seconds in words, exact: "2 days", "90 minutes", "1 hour"."""
+    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= size and seconds % size == 0:
+            return count_text(seconds // size, unit)
+    return count_text(seconds, "second")
+
+
+def credits_text(micro: int) -> str:
+    """Micro-credits as credits, exact, without needless zeros: "0.12"."""
+    whole, rest = divmod(abs(micro), 1_000_000)
+    text = f"{whole}.{rest:06d}".rstrip("0").rstrip(".")
+    return f"-{text}" if micro < 0 else text
+
+
+def count_text(number: int, noun: str) -> str:
+    """A number of things in words: "1 core", "128 cores"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -27,7 +27,8 @@ def visible(text: object, limit: int = 200) -> str:
     room, marks, used = limit, 0, 0
     for used, character in enumerate(text[: limit + 1]):  # noqa: B007  (used after the loop)
         marks = marks + 1 if unicodedata.category(character) in ("Mn", "Me") else 0
-        part = _escaped(character) if is_unseen(character) or marks > 2 else character
+        hidden = is_unseen(character) or not character.isprintable() or marks > 2
+        part = _escaped(character) if hidden else character
         room -= len(part)
         if room < 0:
             break

@@ -1,0 +1,131 @@
+"""`perijove sessions`: list, show, follow and stop sessions through the broker's API."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from perijove.hub.cli import api
+from perijove.hub.cli.tables import as_json, table
+from perijove.spawners.visible import visible
+
+JSON = click.option("--json", "json_", is_flag=True, help="The answer as JSON, for programs.")
+
+
+class SessionId(click.ParamType[str]):
+    """The id of a session: 13 lower-case letters and digits, as `perijove sessions list` shows it."""
+
+    name = "SESSION"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The id, or a fault in words."""
+        if not re.fullmatch(r"[a-z2-7]{1,32}", str(value)):
+            self.fail(f"{visible(value, 40)!r} is no session's id; `perijove sessions list` shows them", param, ctx)
+        return str(value)
+
+
+@click.group()
+def sessions() -> None:
+    """List, show and stop sessions."""
+
+
+@sessions.command("list")
+@click.option("--owner", help="Only those of this person.")
+@click.option("--all", "everything", is_flag=True, help="Those that ended, too.")
+@api.options
+@JSON
+def list_(
+    owner: str | None, everything: bool, url: str | None, token_file: Path | None, config: Path | None, json_: bool
+) -> None:
+    """List live sessions."""
+    query: dict[str, str | int | bool] = {} if everything else {"live": True}
+    if owner:
+        query["owner"] = owner
+    with api.connect(url, token_file, config) as gateway:
+        found = _entries(gateway.call("GET", "/sessions", **query), "sessions")
+    if json_:
+        click.echo(as_json(found))
+        return
+    keys = ("id", "owner", "server", "centre", "queue", "stage", "reason", "job_id", "node", "created")
+    click.echo(table([key.upper() for key in keys], [[entry.get(key) for key in keys] for entry in found]))
+    if not found:
+        click.echo("no sessions" if everything else "no live sessions (--all lists those that ended, too)", err=True)
+
+
+@sessions.command()
+@click.argument("session", type=SessionId())
+@api.options
+@JSON
+def show(session: str, url: str | None, token_file: Path | None, config: Path | None, json_: bool) -> None:
+    """Show everything that the gateway knows of SESSION."""
+    with api.connect(url, token_file, config) as gateway:
+        found = _table(gateway.call("GET", f"/sessions/{session}"))
+    if json_:
+        click.echo(as_json(found))
+        return
+    for key, value in found.items():
+        if key == "log_tail" and isinstance(value, str) and value:
+            click.echo("log_tail:")
+            for line in value.splitlines()[-40:]:
+                click.echo(f"    {visible(line)}")
+        elif value not in (None, ""):
+            click.echo(f"{visible(key, 40)}: {visible(value, 500)}")
+
+
+@sessions.command()
+@click.argument("session", type=SessionId())
+@api.options
+@JSON
+def stop(session: str, url: str | None, token_file: Path | None, config: Path | None, json_: bool) -> None:
+    """Stop SESSION: its job is cancelled. Files in the person's home stay."""
+    with api.connect(url, token_file, config) as gateway:
+        answer = gateway.call("DELETE", f"/sessions/{session}")
+    if json_:
+        click.echo(as_json(answer or {"id": session}))
+    else:
+        click.echo(f"{session} is being stopped; `perijove sessions show {session}` says when it has ended")
+
+
+@sessions.command()
+@click.argument("session", type=SessionId())
+@click.option("--follow", is_flag=True, help="Wait for further events until the session ends (Ctrl-C leaves it).")
+@api.options
+@JSON
+def events(
+    session: str, follow: bool, url: str | None, token_file: Path | None, config: Path | None, json_: bool
+) -> None:
+    """Print what happened to SESSION, oldest first."""
+    after, wait = 0, 0
+    with api.connect(url, token_file, config) as gateway:
+        while True:
+            answer = gateway.call("GET", f"/sessions/{session}/events", after=after, wait=wait)
+            fresh = _entries(answer, "events")
+            for event in fresh:
+                click.echo(as_json(event) if json_ else _line(event))
+                after = max(after, *(n for key in ("number", "id", "seq") if isinstance(n := event.get(key), int)), 0)
+            if not follow or any(event.get("stage") == "ended" for event in fresh):
+                return
+            wait = 25
+
+
+def _line(event: Mapping[str, Any]) -> str:
+    when = event.get("time") or event.get("at") or event.get("created") or ""
+    words = [event.get(key) for key in ("stage", "kind", "code", "reason", "message", "detail")]
+    return " ".join([visible(when, 40), *(visible(word, 300) for word in words if word)])
+
+
+def _entries(answer: Any, name: str) -> list[Mapping[str, Any]]:
+    if isinstance(answer, dict):
+        answer = answer.get(name)
+    if not isinstance(answer, list) or not all(isinstance(entry, dict) for entry in answer):
+        raise api.ApiFailed(f"the gateway's list of {name} cannot be read: is it of another version?")
+    return answer
+
+
+def _table(answer: Any) -> Mapping[str, Any]:
+    if not isinstance(answer, dict):
+        raise api.ApiFailed("the gateway's answer cannot be read: is it of another version?")
+    return answer
