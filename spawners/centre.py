@@ -67,6 +67,8 @@ class Scheduler(Frozen):
     """How a memory request is counted by a Grid Engine site: the `complex` to ask for (per slot), or "" for none."""
     extra: tuple[Annotated[str, Field(pattern=r"^-{1,2}[A-Za-z0-9][A-Za-z0-9_.:@+/=,-]{0,200}$")], ...] = ()
     """Directives that every job of this site carries, as words, e.g. ["--constraint=ib", "--qos=normal"]."""
+    root: Path | None = None
+    """`local`: the directory of the embedded batch system's state; by default one per centre in the home directory."""
     sees_all: bool = True
     """A status query shows other people's jobs to any account (false: ask with each person's own account)."""
 
@@ -269,6 +271,7 @@ def parse(data: Mapping[str, Any]) -> Centre:
 
 
 __all__ = [
+    "WORD",
     "Centre",
     "DataPath",
     "Environment",
