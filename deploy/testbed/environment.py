@@ -55,22 +55,29 @@ def build(state: State) -> bool:
     stamp = prefix / "env/.perijove-key"
     if stamp.exists() and stamp.read_text() == key:
         return False
-    shutil.rmtree(prefix / "env", ignore_errors=True)
+    fresh = state.software / "fresh"
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
     made = not Path("/opt/perijove").exists()
     Path("/opt/perijove").mkdir(parents=True, exist_ok=True)
     try:
-        _in_place(state, ["/usr/bin/python3", "-m", "venv", "/opt/perijove/env"])
+        _in_place(fresh, ["/usr/bin/python3", "-m", "venv", "/opt/perijove/env"])
         install = ["/opt/perijove/env/bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        _in_place(state, [*install, *dependencies()])
+        _in_place(fresh, [*install, *dependencies()])
     finally:
         if made:
             Path("/opt/perijove").rmdir()
-    write(stamp, key, 0o644)
+    write(fresh / "env/.perijove-key", key, 0o644)
+    # Jobs that run now keep the old files open; they are away, as after any upgrade at a real centre.
+    if (prefix / "env").exists():
+        (prefix / "env").rename(fresh / "old")
+    (fresh / "env").rename(prefix / "env")
+    shutil.rmtree(fresh)
     return True
 
 
-def _in_place(state: State, argv: list[str]) -> None:
-    command = ["unshare", "--mount", "/bin/sh", "-c", _AT_ITS_PLACE, "sh", str(state.software / "perijove"), *argv]
+def _in_place(prefix: Path, argv: list[str]) -> None:
+    command = ["unshare", "--mount", "/bin/sh", "-c", _AT_ITS_PLACE, "sh", str(prefix), *argv]
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=1200, check=False, umask=0o022, env=environment

@@ -99,7 +99,8 @@ def write_files(state: State, plan: CentrePlan) -> None:
     (work / "etc/munge").chmod(0o700)
     for path in (work / "etc/munge", work / "etc/munge/munge.key"):
         os.chown(path, munge, munge)
-    # Ended jobs are asked for at the login node (`sacct -c`), which reads the very file that the controller writes.
+    # How jobs ended: squeue and scontrol tell people for MinJobAge seconds, this file tells root (`sacct -c`) for ever.
+    # There is no slurmdbd, as at many small sites: `sacct` fails for ordinary people.
     (work / "slurm").mkdir(mode=0o755)
     write(work / "slurm/jobcomp.txt", "", 0o644)
     for path in (work / "slurm", work / "slurm/jobcomp.txt"):

@@ -23,9 +23,10 @@ class Testbed:
 
     __test__ = False
 
-    def __init__(self, directory: Path | None = None) -> None:
+    def __init__(self, directory: Path | None = None, only: Sequence[str] = ()) -> None:
+        """`directory`: its state, if not the usual place (`default_directory`); `only`: not all of the centres."""
         self.state = State(directory or default_directory())
-        self.centres = {name: TestbedCentre(self.state, plan) for name, plan in CENTRES.items()}
+        self.centres = {name: TestbedCentre(self.state, CENTRES[name]) for name in only or CENTRES}
 
     def centre(self, name: str) -> TestbedCentre:
         """One centre.

@@ -1,0 +1,68 @@
+"""Tests on real batch systems: they need root and Debian's packages (make test-real).
+
+Without them these tests are skipped; under PERIJOVE_REAL=1, which `make test-real` sets, what is missing is installed,
+and whatever still stands in the way is a failure.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from perijove.testbed import Testbed, install
+from perijove.testbed.state import default_directory
+
+_HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this folder is `real`, and may take its time."""
+    for item in items:
+        if item.path.is_relative_to(_HERE):
+            item.add_marker(pytest.mark.real)
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(300))
+
+
+def need_real_batch_systems() -> None:
+    """Skip, or fail under PERIJOVE_REAL=1, where the testbed cannot be."""
+    required = os.environ.get("PERIJOVE_REAL") == "1"
+    reason = install.why_not()
+    if not reason and not required and (missing := install.missing()):
+        reason = f"not installed: {', '.join(missing)} (make test-real installs them)"
+    if reason and required:
+        pytest.fail(reason)
+    if reason:
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def testbed() -> Iterator[Testbed]:
+    """The testbed, up and whole: the one that is up, or a new one that is taken down at the end.
+
+    Other people may be using it: a test that breaks something takes `own_testbed`, or mends what it broke.
+    """
+    need_real_batch_systems()
+    bed = Testbed()
+    was_up = bed.healthy()
+    bed.up()
+    yield bed
+    if not was_up:
+        bed.down()
+
+
+@pytest.fixture(scope="session")
+def own_testbed(testbed: Testbed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testbed]:
+    """alpha and gamma once more, for the tests of this session alone: a test may break what it likes."""
+    bed = Testbed(own_directory(tmp_path_factory.mktemp("testbed")), only=("alpha", "gamma"))
+    bed.up()
+    yield bed
+    bed.down()
+
+
+def own_directory(directory: Path) -> Path:
+    """A state directory that shares the built environment with the usual one."""
+    (directory / "software").symlink_to(default_directory() / "software")
+    return directory
