@@ -1,0 +1,129 @@
+"""The broker's web application: `create_app(settings)` puts the real parts together, `application` any parts."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncssh
+import perijove
+from fastapi import APIRouter, FastAPI
+from perijove.hub.broker import api_centres, api_sessions, errors
+from perijove.hub.broker.auth import Auth
+from perijove.hub.broker.broker import Broker, Parts
+from perijove.hub.broker.config import Timing
+from perijove.hub.broker.context import Context
+from perijove.hub.broker.database import Database
+from perijove.hub.broker.hubclient import HubClient
+from perijove.hub.broker.identity import Identities
+from perijove.hub.broker.sessions import Sessions, utc_now
+from perijove.hub.settings import Settings
+from perijove.spawners.batch import batch_system
+from perijove.spawners.centre import Centre
+from perijove.spawners.centres import Centres
+from perijove.spawners.link import Links
+from perijove.spawners.tunnel import Tunnel
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The broker for these settings. Nothing is opened before the application starts."""
+    centres = Centres(settings.centres_dir)
+    hub = HubClient(settings.hub_api_url, settings.secret("broker.token"))
+    parts, links = real_parts(settings, centres, hub)
+    broker = Broker(parts)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await asyncio.to_thread(centres.reload)
+        await broker.start()
+        try:
+            yield
+        finally:
+            await broker.stop()
+            await links.close()
+            await hub.close()
+
+    app = application(broker, Auth(settings.secret("broker.token"), hub), settings.broker_prefix, lifespan)
+    if importlib.util.find_spec("perijove.hub.pages.install") is not None:
+        from perijove.hub.pages.install import install
+
+        install(app, settings)
+    return app
+
+
+def real_parts(
+    settings: Settings, centres: Centres, hub: HubClient, timing: Timing | None = None
+) -> tuple[Parts, Links]:
+    """The parts of a broker in earnest, and the links, which whoever made them closes."""
+    timing = timing or Timing()
+    database = Database(_with_folder(settings))
+    links = Links()
+    key = asyncssh.import_private_key(settings.secret("agent_key"))
+    public = key.export_public_key().decode("ascii").strip()
+    hub_at = urlsplit(settings.hub_url)
+    api = (hub_at.hostname or "127.0.0.1", hub_at.port or 8081)
+
+    def context(centre: Centre, sessions: Sessions) -> Context:
+        return Context(
+            centre=centre,
+            system=batch_system(centre),
+            links=links,
+            sessions=sessions,
+            hub=hub,
+            timing=timing,
+            tunnels=Tunnel,
+            client_key=key,
+            api=api,
+            clock=utc_now,
+            authorised=(public,),
+            submitting=asyncio.Semaphore(settings.launch_limits.per_centre),
+        )
+
+    identities = Identities(database, settings.state_dir / "keys", settings.identities_file, utc_now)
+    parts = Parts(
+        database=database,
+        centres=centres,
+        links=links,
+        hub=hub,
+        identities=identities,
+        clock=utc_now,
+        timing=timing,
+        ports=settings.session_ports,
+        per_person=settings.launch_limits.per_person,
+        context=context,
+        reload=centres.reload,
+    )
+    return parts, links
+
+
+def _with_folder(settings: Settings) -> str:
+    """The store's address; its folder is there and private."""
+    Path(settings.directory()).mkdir(parents=True, exist_ok=True)
+    return settings.database_url
+
+
+def application(broker: Broker, auth: Auth, prefix: str, lifespan: object = None) -> FastAPI:
+    """The API of `broker` below `prefix` (which ends in "/")."""
+    root = f"{prefix}api/v1"
+    app = FastAPI(
+        title="Perijove broker",
+        version=perijove.__version__,
+        description="Sessions at supercomputing centres: choose, start, follow, stop.",
+        openapi_url=f"{root}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,  # type: ignore[arg-type]
+    )
+    app.state.broker = broker
+    errors.install(app, root)
+    app.add_middleware(errors.BoundedBody)
+    api = APIRouter(prefix=root)
+    api.include_router(api_sessions.router(broker, auth.caller))
+    api.include_router(api_centres.router(broker, auth.caller))
+    api.include_router(api_centres.health(broker))
+    app.include_router(api)
+    return app

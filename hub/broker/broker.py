@@ -1,0 +1,226 @@
+"""The broker: its store, one keeper per centre, and what its HTTP API asks of them.
+
+A crash at any moment loses nothing: whatever is under way is in the store, and the next broker on the same store takes
+it up. Sessions of centres that another broker keeps are written here and taken up there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from perijove.hub.broker import transitions
+from perijove.hub.broker.config import Timing
+from perijove.hub.broker.context import Context, HubSide
+from perijove.hub.broker.database import Database
+from perijove.hub.broker.events import Bulletin
+from perijove.hub.broker.hubtrouble import HubTrouble
+from perijove.hub.broker.identity import Identities
+from perijove.hub.broker.keeper import Keeper
+from perijove.hub.broker.leases import Leases
+from perijove.hub.broker.records import Change, News, Record
+from perijove.hub.broker.sessions import Clock, Sessions
+from perijove.hub.broker.work import Work
+from perijove.spawners.centre import Centre
+from perijove.spawners.kinds import kind
+from perijove.spawners.request import BadRequest, Fault, Request, place
+from perijove.spawners.session import Stage
+from perijove.spawners.watcher import LinkPool
+from sqlalchemy.exc import SQLAlchemyError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Parts:
+    """What a broker is made of; tests put doubles in."""
+
+    database: Database
+    centres: Mapping[str, Centre]
+    links: LinkPool
+    hub: HubSide
+    identities: Identities
+    clock: Clock
+    timing: Timing
+    ports: tuple[int, int]
+    per_person: int
+    #: Makes the context of one centre.
+    context: Callable[[Centre, Sessions], Context]
+    reload: Callable[[], object] = lambda: None
+
+
+class Broker:
+    """One broker process."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.bulletin = Bulletin()
+        self.sessions = Sessions(parts.database, self.bulletin, parts.clock)
+        self.holder = secrets.token_hex(8)
+        self.leases = Leases(parts.database, self.holder, parts.clock, parts.timing.lease)
+        self.keepers: dict[str, Keeper] = {}
+        self.tag = ""
+        self._keeping: dict[str, asyncio.Task[None]] = {}
+        self._loops: list[asyncio.Task[None]] = []
+        self._told: dict[str, str] = {}
+
+    # --- life --------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open the store, take up everything that is under way."""
+        await self.parts.database.migrate()
+        self.tag = await self.sessions.tag()
+        await self.keep_centres()
+        self._loops = [asyncio.create_task(self._every(30.0, self._reload)), asyncio.create_task(self._attach())]
+
+    async def stop(self, *, release: bool = True) -> None:
+        """Stop working; sessions and jobs go on. Without `release` as if it were killed: the leases stay."""
+        tasks = [*self._loops, *self._keeping.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if release:
+            await asyncio.gather(*(keeper.release() for keeper in self.keepers.values()))
+        await self.parts.database.close()
+
+    async def keep_centres(self) -> None:
+        """A keeper for each centre that is described; one whose description changed gets the new one."""
+        for centre in self.parts.centres.values():
+            keeper = self.keepers.get(centre.id)
+            if keeper is None:
+                keeper = Keeper(self.parts.context(centre, self.sessions), self.leases, self.tag)
+                self.keepers[centre.id] = keeper
+                self._keeping[centre.id] = asyncio.create_task(keeper.run(), name=f"centre {centre.id}")
+            elif keeper.context.centre != centre:
+                fresh = self.parts.context(centre, self.sessions)
+                keeper.context.centre, keeper.context.system = centre, fresh.system
+                keeper.watcher.centre, keeper.watcher.system = centre, fresh.system
+
+    async def _reload(self) -> None:
+        await asyncio.to_thread(self.parts.reload)
+        await self.keep_centres()
+
+    async def _every(self, seconds: float, work: Callable[[], Any]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await work()
+            except (SQLAlchemyError, OSError) as error:
+                log.warning("%s", error)
+
+    @property
+    def ready(self) -> bool:
+        """All keepers are at work (here or in another broker)."""
+        return bool(self.tag) and all(not task.done() for task in self._keeping.values())
+
+    # --- what the API asks -------------------------------------------------------------------------------------
+
+    def work(self, record: Record) -> Work | None:
+        """The work on a session, if it is this broker's."""
+        keeper = self.keepers.get(record.centre)
+        return keeper.works.get(record.id) or (keeper.take(record) if not record.over else None) if keeper else None
+
+    def needs_environment(self, record: Record) -> bool:
+        """The hub is to hand over the environment of this session's server."""
+        work = self.work(record) if record.stage.pending else None
+        return work is not None and record.stage.pending and work.environment is None
+
+    async def open(self, owner: str, server: str, options: Mapping[str, Any]) -> Record:
+        """The live session of (owner, server); if there is none, one for what is asked for, written down and begun.
+
+        Raises:
+            BadRequest: with every reason why it cannot be.
+            NoPort, TooMany.
+        """
+        request = Request.parse(options)
+        try:
+            kind(request.kind)
+        except LookupError as error:
+            raise BadRequest([Fault("kind", "unknown-kind", str(error), {"kind": request.kind})]) from None
+        placement = place(request, self.parts.centres, self.parts.clock())
+        account = await self.parts.identities.account(owner, placement.centre)
+        draft = Record(
+            id="",
+            owner=owner,
+            server=server,
+            live=True,
+            kind=request.kind,
+            centre=placement.centre.id,
+            queue=placement.queue.name,
+            request=request.model_dump(mode="json"),
+            cores=placement.cores,
+            memory=placement.memory,
+            gpus=placement.gpus,
+            walltime=placement.walltime,
+            price=placement.price,
+            account={"name": account.name, "key_file": account.key_file, "run_as": account.run_as},
+            created=self.parts.clock(),
+        )
+        news = News.of("checked", cores=placement.cores, centre=placement.centre.id, queue=placement.queue.name)
+        record, _ = await self.sessions.open(draft, self.tag, self.parts.ports, [news], self.parts.per_person)
+        self.work(record)
+        return record
+
+    async def hand_over(self, record: Record, environment: Mapping[str, str], argv: Sequence[str]) -> Record:
+        """The hub's environment for the server of a live session; empty withdraws what was given."""
+        prefix = environment.get("JUPYTERHUB_SERVICE_PREFIX", "")
+        if prefix and prefix != record.prefix:
+            record = await self.sessions.change(record.id, lambda r: Change({"prefix": prefix[:1000]}))
+        if (work := self.work(record)) is not None:
+            work.give(environment, argv)
+        return record
+
+    async def ask_to_stop(self, record: Record, by: str) -> Record:
+        """Mark a session as to be stopped, and set about it."""
+        record = await self.sessions.change(record.id, transitions.stop_asked(by, self.parts.clock()))
+        if (work := self.work(record)) is not None and record.stage is Stage.ENDING:
+            work.replaced(record)
+        return record
+
+    def watch(self, record: Record) -> None:
+        """Somebody waits for this session."""
+        keeper = self.keepers.get(record.centre)
+        if keeper is not None and record.stage is not Stage.READY:
+            keeper.watcher.wait_for(self.parts.timing.watched_for)
+
+    # --- the hub -----------------------------------------------------------------------------------------------
+
+    async def start_at_hub(self, record: Record) -> None:
+        """Have the hub start the server of a session; it then comes for the session by name."""
+        try:
+            await self.parts.hub.start(record.owner, record.server, record.id)
+        except HubTrouble as error:
+            log.warning("%s: the hub does not start the server: %s", record.id, error)
+            if self._told.get(record.id) != str(error):
+                self._told[record.id] = str(error)
+                with contextlib.suppress(SQLAlchemyError):
+                    await self.sessions.tell(record.id, News.of("hub-refused", detail=str(error)))
+
+    async def _attach(self) -> None:
+        """Live sessions whose server the hub has forgotten (it crashed while they queued) get it back."""
+        while True:
+            await asyncio.sleep(self.parts.timing.attach_every)
+            try:
+                await self.attach()
+            except HubTrouble as error:
+                log.info("the hub does not say which servers there are: %s", error)
+            except SQLAlchemyError as error:
+                log.warning("%s", error)
+
+    async def attach(self) -> None:
+        """One round of that. A session that the spawner itself opened moments ago is left alone."""
+        ours = [work.record for keeper in self.keepers.values() for work in keeper.works.values() if work.record.live]
+        if not ours:
+            return
+        servers = await self.parts.hub.servers()
+        now = self.parts.clock()
+        lost = [r for r in ours if not servers.get((r.owner, r.server)) and (now - r.created).total_seconds() > 3]
+        await asyncio.gather(*(self.start_at_hub(record) for record in lost[:50]))
+
+
+__all__ = ["Broker", "Parts"]

@@ -1,0 +1,288 @@
+"""The keeper of one centre: holds its lease, watches it, and gives each of its sessions a `Work`.
+
+What the watcher lists is matched to sessions by the job's name alone, so that a job whose submission was never answered
+is found. Jobs with our mark that belong to no session (or to one that is over, or a second one of the same session) are
+cancelled when they are seen in a second listing: that is stated policy, and nothing else is ever cancelled unasked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+
+from perijove.hub.broker import ending, transitions
+from perijove.hub.broker.context import Context
+from perijove.hub.broker.leases import Leases
+from perijove.hub.broker.records import Record, Transition
+from perijove.hub.broker.tails import Tails
+from perijove.hub.broker.work import Work
+from perijove.spawners.batch import BatchError
+from perijove.spawners.job import JobState, JobStatus, QueueStatus, session_of
+from perijove.spawners.link import Account, LinkError
+from perijove.spawners.session import Stage
+from perijove.spawners.watcher import Failure, Listing, Query, Watcher
+from sqlalchemy.exc import SQLAlchemyError
+
+log = logging.getLogger(__name__)
+
+
+class Keeper:
+    """Everything the broker does at one centre."""
+
+    def __init__(self, context: Context, leases: Leases, tag: str) -> None:
+        self.context = context
+        self.leases = leases
+        self.tag = tag
+        self.works: dict[str, Work] = {}
+        self.held = False
+        self.unknown: dict[Account, Failure] = {}
+        self.queues: Sequence[QueueStatus] = ()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._strays: dict[Account, set[str]] = {}
+        self._asked_last: list[Account] = []
+        self._vanished: dict[Account, set[str]] = {}
+        self._loops: list[asyncio.Task[None]] = []
+        context.tails = Tails(context.centre, context.links)
+        context.watcher = self.watcher = Watcher(
+            context.centre,
+            context.system,
+            context.links,
+            self._queries,
+            self._heard,
+            self._set_queues,
+            context.timing.pace,
+        )
+
+    # --- life --------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Keep the centre while the lease is ours, until cancelled."""
+        timing = self.context.timing
+        try:
+            while True:
+                await self._renew()
+                await asyncio.sleep(timing.lease_every if self.held else min(timing.lease_every, 2.0))
+        finally:
+            await self._let_go()
+
+    async def _renew(self) -> None:
+        try:
+            held = await self.leases.take(self.context.centre.id)
+        except SQLAlchemyError as error:
+            log.warning("%s: the lease cannot be renewed: %s", self.context.centre.id, error)
+            return
+        if held and not self.held:
+            self.held = True
+            await self.scan()
+            self._loops = [asyncio.create_task(self.watcher.run()), asyncio.create_task(self._scan_often())]
+        elif self.held and not held:
+            log.warning("%s: another broker has the lease", self.context.centre.id)
+            await self._let_go()
+
+    async def _let_go(self) -> None:
+        """Stop all work here; jobs and sessions are left as they are."""
+        self.held = False
+        tasks = [*self._loops, *self._tasks.values()]
+        self._loops = []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(work.drop_tunnel() for work in self.works.values()), return_exceptions=True)
+        self.works.clear()
+        self._tasks.clear()
+
+    async def release(self) -> None:
+        """Give the lease back, so that another broker need not wait."""
+        with contextlib.suppress(SQLAlchemyError):
+            await self.leases.release(self.context.centre.id)
+
+    # --- sessions ----------------------------------------------------------------------------------------------
+
+    async def scan(self) -> None:
+        """Take up every session that the store has for this centre."""
+        for record in await self.context.sessions.unfinished(self.context.centre.id):
+            work = self.works.get(record.id)
+            if work is None:
+                self.take(record)
+            elif record.stage is Stage.ENDING and work.record.stage is not Stage.ENDING:
+                work.replaced(record)
+
+    def take(self, record: Record) -> Work | None:
+        """Work on a session from now on; None if this broker does not keep the centre."""
+        if not self.held:
+            return None
+        work = self.works.get(record.id)
+        if work is None:
+            work = self.works[record.id] = Work(record, self.context)
+            task = asyncio.create_task(work.run(), name=f"session {record.id}")
+            self._tasks[record.id] = task
+            task.add_done_callback(lambda _: self._done(record.id))
+            self.watcher.hurry()
+        return work
+
+    def _done(self, session: str) -> None:
+        self.works.pop(session, None)
+        self._tasks.pop(session, None)
+
+    async def _scan_often(self) -> None:
+        while True:
+            await asyncio.sleep(self.context.timing.scan_every)
+            try:
+                await self.scan()
+            except SQLAlchemyError as error:
+                log.warning("%s: the store cannot be read: %s", self.context.centre.id, error)
+            self._wait_for_fresh()
+
+    def _wait_for_fresh(self) -> None:
+        """Young submissions are watched closely, without anybody having to say that they wait."""
+        now = self.context.clock()
+        for work in self.works.values():
+            if (
+                work.record.stage.pending
+                and (now - work.record.created).total_seconds() < self.context.timing.fresh_for
+            ):
+                self.watcher.wait_for(2 * self.context.timing.scan_every)
+                return
+
+    # --- what is asked -----------------------------------------------------------------------------------------
+
+    def _open_works(self) -> list[Work]:
+        return [work for work in self.works.values() if work.record.stage is not Stage.ENDED]
+
+    def _queries(self) -> list[Query]:
+        """One for the whole centre; where people's jobs are hidden from each other, one for each account."""
+        accounts = list(dict.fromkeys(work.record.login for work in self._open_works()))
+        if accounts:
+            self._asked_last = accounts
+        if not self.context.centre.scheduler.sees_all:
+            return [Query(account, (), self._vanished_of(account)) for account in accounts or self._asked_last]
+        own = self._own_account()
+        asker = own if own is not None else next(iter(accounts or self._asked_last), None)
+        return [Query(asker, (), self._vanished_of(asker))] if asker is not None else []
+
+    def _own_account(self) -> Account | None:
+        """The gateway's own account, if it may ask; with `sudo` there is none: the launcher runs as people."""
+        login = self.context.centre.login
+        own = login.identity in ("self", "community") or (login.identity == "key" and login.account)
+        return Account() if own else None
+
+    def _vanished_of(self, account: Account) -> tuple[str, ...]:
+        return tuple(sorted(self._vanished.get(account, ())))[:200]
+
+    # --- what is heard -----------------------------------------------------------------------------------------
+
+    def _set_queues(self, queues: Sequence[QueueStatus]) -> None:
+        self.queues = queues
+
+    async def _heard(self, answer: Listing | Failure) -> None:
+        try:
+            if isinstance(answer, Failure):
+                await self._silent(answer)
+            else:
+                await self._answered(answer)
+        except SQLAlchemyError as error:
+            log.warning("%s: what was heard cannot be stored: %s", self.context.centre.id, error)
+
+    def _covered(self, query: Query) -> list[Work]:
+        """The sessions that a query is about."""
+        works = self._open_works()
+        if self.context.centre.scheduler.sees_all:
+            return works
+        return [work for work in works if work.record.login == query.account]
+
+    async def _silent(self, failure: Failure) -> None:
+        log.info("%s does not answer (%d): %s", self.context.centre.id, failure.count, failure.detail)
+        if failure.count < self.context.timing.silent_after:
+            return
+        self.unknown[failure.query.account] = failure
+        works = [work for work in self._covered(failure.query) if work.record.unknown_since is None]
+        await self._change(works, transitions.silent(failure.since, failure.detail))
+
+    async def _answered(self, listing: Listing) -> None:
+        covered = self._covered(listing.query)
+        self.unknown.pop(listing.query.account, None)
+        await self._change([work for work in covered if work.record.unknown_since], transitions.answers_again())
+        jobs = self._by_session(listing.jobs)
+        past = {job.job_id: job for job in listing.past if job.state is JobState.ENDED}
+        asked = set(listing.query.vanished) if listing.asked_history else set()
+        vanished: set[str] = set()
+        for work in covered:
+            job = _of_record(jobs.get(work.record.id, ()), work.record)
+            if job is not None:
+                work.seen(job)
+            elif work.record.created > listing.begun:
+                continue
+            elif (job_id := work.record.job_id) is None:
+                work.missing(listing.begun)
+            elif ended := past.get(job_id):
+                work.seen(ended)
+            elif work.record.submitted is None or work.record.submitted < listing.begun:
+                vanished.add(job_id)
+                if job_id in asked:
+                    work.missing(listing.begun)
+                else:
+                    self.watcher.hurry(2.0)
+        self._vanished[listing.query.account] = vanished
+        await self._strays_among(jobs, listing)
+
+    async def _change(self, works: Iterable[Work], transition: Transition) -> None:
+        by_id = {work.record.id: work for work in works}
+        if by_id:
+            for record in await self.context.sessions.change_all(by_id, transition):
+                by_id[record.id].replaced(record)
+
+    def _by_session(self, jobs: Iterable[JobStatus]) -> dict[str, list[JobStatus]]:
+        """Jobs with our mark, by session; a batch system may list several of one session."""
+        found: dict[str, list[JobStatus]] = {}
+        for job in jobs:
+            if session := session_of(job.name, self.tag):
+                found.setdefault(session, []).append(job)
+        return found
+
+    async def _strays_among(self, jobs: Mapping[str, Sequence[JobStatus]], listing: Listing) -> None:
+        """Cancel jobs of ours that belong to no session that wants them, seen in two listings."""
+        strange: dict[str, JobStatus] = {}
+        unknown = [session for session in jobs if session not in self.works]
+        stages = await self.context.sessions.stages(unknown) if unknown else {}
+        for session, listed in jobs.items():
+            work = self.works.get(session)
+            if work is None and stages.get(session, Stage.ENDED) is not Stage.ENDED:
+                continue  # not taken up yet
+            keep = _of_record(listed, work.record) if work and work.record.stage is not Stage.ENDED else None
+            for job in listed:
+                if job is not keep and job.state not in (JobState.ENDED, JobState.ENDING):
+                    strange[job.job_id] = job
+        before = self._strays.get(listing.query.account, set())
+        again = [job for job_id, job in strange.items() if job_id in before]
+        self._strays[listing.query.account] = set(strange)
+        if strange:
+            self.watcher.hurry(3.0)
+        for job in again:
+            await self._cancel_stray(job, listing.query.account)
+
+    async def _cancel_stray(self, job: JobStatus, asked_as: Account) -> None:
+        owners = [work.record.login for work in self.works.values()]
+        account = next((a for a in owners if job.user and job.user in (a.name, a.run_as)), asked_as)
+        log.warning("%s: job %s (%s) belongs to no session: cancelled", self.context.centre.id, job.job_id, job.name)
+        try:
+            await ending.cancel_as(self.context, account, job.job_id)
+        except (LinkError, BatchError) as error:
+            log.warning("%s: job %s could not be cancelled: %s", self.context.centre.id, job.job_id, error)
+
+
+def _of_record(jobs: Sequence[JobStatus], record: Record) -> JobStatus | None:
+    """Of the jobs listed for a session, the one that is the session's: the known one, else a live one, the oldest.
+
+    If the known one is not listed, a live one of the same name takes its place: it came of a submission that was
+    answered late, and one is as good as the other.
+    """
+    for job in jobs:
+        if job.job_id == record.job_id:
+            return job
+    live = [job for job in jobs if record.job_id is None or job.state is not JobState.ENDED]
+    return min(live, key=lambda job: (job.state is JobState.ENDED, len(job.job_id), job.job_id), default=None)
+
+
+__all__ = ["Keeper"]
