@@ -26,7 +26,7 @@ def _class(system: str) -> type[BatchSystem]:
 
 def batch_system(centre: Centre) -> BatchSystem:
     """The batch system of `centre`, in its dialect."""
-    return _class(centre.scheduler.system)(centre.scheduler)
+    return _class(centre.scheduler.system).of(centre)
 
 
 def programs(system: str) -> tuple[str, ...]:

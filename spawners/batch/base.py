@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Self
 
-from perijove.spawners.centre import Scheduler
+from perijove.spawners.centre import Centre, Scheduler
 from perijove.spawners.job import JobSpec, JobStatus, QueueStatus
 
 
@@ -69,6 +69,11 @@ class BatchSystem(ABC):
 
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
+
+    @classmethod
+    def of(cls, centre: Centre) -> Self:
+        """The batch system of `centre`."""
+        return cls(centre.scheduler)
 
     def program(self, name: str) -> str:
         """What this centre calls the command `name`."""
