@@ -225,7 +225,7 @@ class CentreSpawner(BatchSpawnerBase):  # type: ignore[misc]
         Raises:
             SpawnException: the broker is silent, so that nothing was stopped (503).
         """
-        if self._stop_future is None and self.user.name not in self.authenticator.blocked_users:
+        if getattr(self, "_stop_future", None) is None and self.user.name not in self.authenticator.blocked_users:
             self.log.warning("%s: the hub gave up; the session goes on at its centre", self._log_name)
             return
         deadline = asyncio.get_running_loop().time() + STOP_WAIT

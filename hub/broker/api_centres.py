@@ -1,7 +1,6 @@
 """The API of centres, offers, people's accounts at centres, and health."""
 
-from __future__ import annotations
-
+# No postponed annotations here: FastAPI could not resolve `Who`, which each router makes for itself.
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 

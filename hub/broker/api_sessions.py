@@ -1,7 +1,6 @@
 """The API of sessions: the person's door, the spawner's door, and looking on."""
 
-from __future__ import annotations
-
+# No postponed annotations here: FastAPI could not resolve `Who`, which each router makes for itself.
 import asyncio
 import contextlib
 import re

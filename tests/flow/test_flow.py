@@ -1,0 +1,142 @@
+"""From a person's wish to a running cell, and what survives when the gateway's parts are killed.
+
+`guangzhou`'s queue `debug` has one node of four cores: a second session in it waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
+SMALL = {"centre": "zhengzhou", "cores": 1, "memory": "1G", "walltime": "20m"}
+WHOLE_NODE = {"centre": "guangzhou", "queue": "debug", "cores": 4, "memory": "2G", "walltime": "20m"}
+
+
+async def ready_at_hub(flow: Any, owner: str, server: str) -> bool:
+    """Whether the hub says that this server is ready."""
+    answer = await flow.hub("GET", f"/users/{owner}")
+    return bool(answer.status_code == 200 and answer.json()["servers"].get(server, {}).get("ready"))
+
+
+async def test_a_cell_runs_in_a_session_started_through_the_hub(flow: Any, kernel: Any) -> None:
+    person = await flow.person("alice")
+    answer = await flow.hub("POST", "/users/alice/servers/rest", json=SMALL)
+    assert answer.status_code in (201, 202), answer.text
+    session = await flow.reach("alice", "rest", "ready")
+    assert session["job_id"]
+    assert session["node"]
+    await flow.usable(person, "alice", "rest")
+    opened = await kernel.open(person, "/user/alice/rest", flow.stack)
+    assert await opened.run("print(6 * 7)") == "42\n"
+
+
+async def test_the_servers_token_is_dead_after_the_end(flow: Any, kernel: Any, eventually: Any) -> None:
+    person = await flow.person("alice")
+    await flow.usable(person, "alice", "rest")
+    opened = await kernel.open(person, "/user/alice/rest", flow.stack)
+    token = (await opened.run("import os; print(os.environ['JUPYTERHUB_API_TOKEN'])")).strip()
+    assert (await flow.hub("GET", "/user", token)).status_code == 200
+    session = await flow.session("alice", "rest")
+    assert (await flow.broker("DELETE", f"/sessions/{session['id']}")).status_code < 300
+    await flow.reach("alice", "rest", "ended")
+
+    async def dead() -> bool:
+        return bool((await flow.hub("GET", "/user", token)).status_code == 403)
+
+    await eventually(dead, 60)
+    for path in flow.settings.state_dir.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            assert token.encode() not in path.read_bytes(), path
+
+
+async def test_a_session_started_through_the_persons_door_is_opened_by_the_hub(flow: Any) -> None:
+    person = await flow.person("bob")
+    answer = await flow.broker("POST", "/sessions", json={"owner": "bob", "server": "door", "options": SMALL})
+    assert answer.status_code == 201, answer.text
+    await flow.reach("bob", "door", "ready")
+    await flow.usable(person, "bob", "door")
+    assert len(await flow.sessions_of("bob", "door")) == 1
+
+
+async def test_nobody_else_gets_into_a_session(flow: Any) -> None:
+    teacher = await flow.person("teacher")
+    answer = await teacher.get("/user/bob/door/api/contents")
+    assert answer.status_code in (403, 404), answer.text
+
+
+async def test_a_link_with_options_starts_nothing(flow: Any) -> None:
+    person = await flow.person("teacher")
+    answer = await person.get("/hub/spawn/teacher/link?opt-centre=zhengzhou&opt-cores=1", follow_redirects=False)
+    assert answer.status_code == 303
+    assert await flow.sessions_of("teacher", "link") == []
+
+
+async def test_what_no_queue_can_serve_is_refused_with_its_fields(flow: Any) -> None:
+    await flow.person("teacher")
+    answer = await flow.hub("POST", "/users/teacher/servers/big", json=SMALL | {"cores": 5000})
+    assert answer.status_code == 400
+    assert "cores" in answer.json()["message"]
+    assert await flow.sessions_of("teacher", "big") == []
+
+
+async def test_a_running_session_and_its_websocket_survive_a_hub(flow: Any, kernel: Any, eventually: Any) -> None:
+    person = await flow.person("bob")
+    await flow.usable(person, "bob", "door")
+    before = await flow.session("bob", "door")
+    opened = await kernel.open(person, "/user/bob/door", flow.stack)
+    await opened.run("here = 41")
+    flow.kill(flow.gateway.hub)
+    assert await opened.run("print(here + 1)") == "42\n"
+    await eventually(lambda: ready_at_hub(flow, "bob", "door"), 90)
+    assert await opened.run("print(here + 2)") == "43\n"
+    after = await flow.session("bob", "door")
+    assert (after["id"], after["job_id"], after["stage"]) == (before["id"], before["job_id"], "ready")
+
+
+async def test_a_running_session_survives_a_broker_and_then_both(flow: Any, kernel: Any, eventually: Any) -> None:
+    person = await flow.person("bob")
+    before = await flow.session("bob", "door")
+    for parts in ((flow.gateway.broker,), (flow.gateway.broker, flow.gateway.hub)):
+        opened = await kernel.open(person, "/user/bob/door", flow.stack)
+        await opened.run("print(1)")
+        flow.kill(*parts)
+        await asyncio.sleep(0)
+
+        async def back() -> bool:
+            session = await flow.session("bob", "door")
+            return session.get("stage") == "ready" and bool(session.get("connected"))
+
+        await eventually(back, 90)
+        await eventually(lambda: ready_at_hub(flow, "bob", "door"), 90)
+        await flow.usable(person, "bob", "door")
+    after = await flow.session("bob", "door")
+    assert (after["id"], after["job_id"]) == (before["id"], before["job_id"])
+    assert len(await flow.sessions_of("bob", "door")) == 1
+
+
+@pytest.mark.parametrize("victims", [("hub",), ("broker",), ("hub", "broker")])
+async def test_a_queued_session_is_neither_lost_nor_doubled(
+    flow: Any, kernel: Any, eventually: Any, victims: tuple[str, ...]
+) -> None:
+    person = await flow.person("teacher")
+    name = "-".join(victims)
+    first, second = f"a-{name}", f"b-{name}"
+    assert (await flow.hub("POST", f"/users/teacher/servers/{first}", json=WHOLE_NODE)).status_code in (201, 202)
+    await flow.reach("teacher", first, "ready")
+    assert (await flow.hub("POST", f"/users/teacher/servers/{second}", json=WHOLE_NODE)).status_code in (201, 202)
+    queued = await flow.reach("teacher", second, "queued")
+    flow.kill(*(getattr(flow.gateway, victim) for victim in victims))
+    await eventually(lambda: ready_at_hub(flow, "teacher", first), 90)
+    ahead = await flow.session("teacher", first)
+    assert (await flow.broker("DELETE", f"/sessions/{ahead['id']}")).status_code < 300
+    opened = await flow.reach("teacher", second, "ready")
+    assert (opened["id"], opened["job_id"]) == (queued["id"], queued["job_id"])
+    assert len(await flow.sessions_of("teacher", second)) == 1
+    await flow.usable(person, "teacher", second)
+    cell = await kernel.open(person, f"/user/teacher/{second}", flow.stack)
+    assert await cell.run("print('still here')") == "still here\n"
+    assert (await flow.hub("DELETE", f"/users/teacher/servers/{second}")).status_code in (202, 204)
+    await flow.reach("teacher", second, "ended")
