@@ -88,6 +88,16 @@ class Api:
         path = f"/sessions/by-name/{quote(owner, safe='')}/{quote(server or '-', safe='')}"
         return dict(await self.call("GET", path))
 
+    async def live(self, owner: str, server: str) -> bool:
+        """There is a live session of a person's server."""
+        try:
+            row = await self.session_by_name(owner, server)
+        except Refused as refused:
+            if refused.status != 404:
+                raise
+            return False
+        return row.get("stage") not in ("ending", "ended")
+
     async def start(self, server: str, options: Mapping[str, Any]) -> Json:
         """Start a session: the one call here that spends."""
         return dict(await self.call("POST", "/sessions", {"server": server, "options": dict(options)}))
@@ -109,7 +119,7 @@ class Api:
 
     async def register_key(self, centre: str, account: str) -> None:
         """Make a key for the person's `account` at a centre."""
-        await self.call("PUT", f"/identities/{quote(centre, safe='')}", {"account": account})
+        await self.call("POST", "/identities", {"centre": centre, "account": account})
 
     async def check_key(self, centre: str) -> None:
         """Try to sign in at a centre with the person's key."""

@@ -64,7 +64,7 @@ def languages() -> Mapping[str, Language]:
     """Every language by its code, English first."""
     return MappingProxyType(
         {
-            "en": Language("en", "en", "English", Locale("en", "GB"), {}),
+            "en": Language("en", "en-GB", "English", Locale("en", "GB"), {}),
             "zh": Language("zh", "zh-CN", "简体中文", Locale("zh", "CN", script="Hans"), read_catalogue("zh_CN")),
         }
     )

@@ -24,6 +24,8 @@ from perijove.spawners.units import memory_from, time_from
 DEFAULTS = {"cores": "1", "memory": "", "gpus": "0", "walltime": "1"}
 #: Options of a request that the form has no field for: a link may set them, and they are shown and kept.
 QUIET = ("kind", "project")
+#: As the hub and the broker want it.
+_SERVER = re.compile(r"([a-z][a-z0-9-]{0,29})?", re.ASCII)
 _PLAIN = re.compile(r"\d{1,9}(\.\d{1,3})?", re.ASCII)
 
 
@@ -111,6 +113,23 @@ async def start_values(api: Api, form: Mapping[str, str], language: Language, fa
     }
 
 
+async def may_start(api: Api, owner: str, server: str, form: Mapping[str, str]) -> None:
+    """What the API does not refuse: it takes a start of a live server for a repeated one and gives that session.
+
+    Raises:
+        Refused: with the fault at its field.
+    """
+    fault = {}
+    if not form.get("place"):
+        fault = {"field": "centre", "code": "choose-centre"}
+    elif not _SERVER.fullmatch(server):
+        fault = {"field": "server", "code": "server-name"}
+    elif await api.live(owner, server):
+        fault = {"field": "server", "code": "name-taken" if server else "name-needed"}
+    if fault:
+        raise Refused(400, fault["code"], "", [fault])
+
+
 def _whole(refused: Refused) -> Json:
     """A refusal without faults by field, as one fault of the whole request."""
     return {"field": "", "code": refused.code, "message": refused.message, "values": {}}
@@ -148,9 +167,9 @@ def routes(router: APIRouter, site: Site) -> None:
         if check:
             return await show(request, form, [], person=person, address=address)
         try:
-            if not form.get("place"):
-                raise Refused(400, "missing", "", [{"field": "centre", "code": "choose-centre", "values": {}}])
-            row = await site.api(person).start(form.get("server", "").strip(), options_of(form))
+            server = form.get("server", "").strip()
+            await may_start(site.api(person), person.name, server, form)
+            row = await site.api(person).start(server, options_of(form))
         except Refused as refused:
             if refused.status >= 500 or refused.status in (401, 403):
                 raise

@@ -201,8 +201,13 @@ FAULTS = {
         "A name has small letters, digits and hyphens, begins with a letter and has at most 30 characters."
     ),
     "name-taken": N_("You already have a session of this name. Stop it first, or choose another name."),
+    "name-needed": N_("You already have a session without a name. Give this one a name, or stop the other first."),
     "too-many": N_("You have as many sessions as one person may have. Stop one first."),
+    "gateway-full": N_("The gateway has no room for another session at the moment. Please try again later."),
+    "store": N_("The gateway could not note your request, so nothing was started. Please try again."),
     "no-account": N_("You have no account at this centre yet. Register it under “Account keys”."),
+    "account-unchecked": N_("Your key for this centre does not work yet. Check it under “Account keys”."),
+    "bad-account": N_("This cannot be the name of an account."),
     "centre-away": N_("The centre does not answer at the moment."),
 }
 #: For a code that is not listed (a newer broker): the English message goes with it.

@@ -17,7 +17,7 @@ async def test_every_page_opens_in_both_languages(alice: httpx.AsyncClient, worl
     world.broker.add()
     answer = await alice.get(page, params={"lang": lang})
     assert answer.status_code == 200
-    assert f'<html lang="{"en" if lang == "en" else "zh-CN"}">' in answer.text
+    assert f'<html lang="{"en-GB" if lang == "en" else "zh-CN"}">' in answer.text
     assert ("天津超算中心" in answer.text) == (lang == "zh" and page != "keys")
 
 

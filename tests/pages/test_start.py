@@ -116,6 +116,25 @@ async def test_a_refusal_of_the_broker_is_words_and_not_an_error_page(alice: htt
     assert "no &lt;b&gt;more" in answer.text
 
 
+@pytest.mark.parametrize("server", ["Prod", "a b", "-x", "x" * 31, "é"])
+async def test_a_name_that_cannot_be_is_said_at_its_field(alice: httpx.AsyncClient, world: Any, server: str) -> None:
+    answer = await alice.post("start", data={"_xsrf": world.xsrf(), "place": "tianjin/work", "server": server})
+    assert "small letters, digits and hyphens, begins" in answer.text.split('data-error="server"')[1]
+    assert not started(world)
+
+
+@pytest.mark.parametrize(("server", "words"), [("", "without a name"), ("prod", "session of this name")])
+async def test_a_start_never_passes_off_a_live_session_as_a_new_one(
+    alice: httpx.AsyncClient, world: Any, server: str, words: str
+) -> None:
+    row = world.broker.add(server=server)
+    form = {"_xsrf": world.xsrf(), "place": "tianjin/work", "server": server}
+    assert words in (await alice.post("start", data=form)).text
+    assert not started(world)
+    row["stage"] = "ended"
+    assert (await alice.post("start", data=form)).status_code == 303
+
+
 async def test_a_form_of_a_megabyte_is_refused(alice: httpx.AsyncClient, world: Any) -> None:
     answer = await alice.post("start", data={"_xsrf": world.xsrf(), "server": "x" * 1_000_000})
     assert answer.status_code == 413

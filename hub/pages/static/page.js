@@ -12,6 +12,7 @@ const clock = (ms) => {
 export function localise(root) {
   const format = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" });
   for (const node of root.querySelectorAll("time[data-local]")) node.textContent = format.format(new Date(node.dateTime));
+  for (const log of root.querySelectorAll("pre.pj-log")) log.scrollTop = log.scrollHeight;
   tick(root);
 }
 

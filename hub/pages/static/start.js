@@ -31,5 +31,11 @@ export function start(form) {
     clearTimeout(timer);
     timer = setTimeout(ask, 300);
   });
+  let sent = false;
+  form.addEventListener("submit", (event) => {
+    if (sent) event.preventDefault();  // a double click starts one session
+    sent = true;
+  });
+  window.addEventListener("pageshow", () => { sent = false; });
   form.querySelector('[aria-invalid="true"]')?.focus();
 }
