@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Iterable
 from typing import Any
 
+from perijove.spawners.batch.slurm import Slurm
 from perijove.spawners.centre import Centre, Identity, parse
 from perijove.testbed import files, people
 from perijove.testbed.plan import COMMUNITY, GATEWAY, CentrePlan
@@ -45,8 +47,9 @@ def toml(state: State, plan: CentrePlan, port: int, identity: Identity | None = 
     """The description of a centre; `identity`: another one than the plan has."""
     scheduler: dict[str, Any] = {"system": plan.system}
     if plan.commands:
-        # A strict site: people see their own jobs only.
-        scheduler |= {"commands": dict(plan.commands), "sees_all": False}
+        # A strict site: people see their own jobs only. A description names the commands that the gateway uses.
+        used = {name: renamed for name, renamed in plan.commands.items() if name in Slurm.programs}
+        scheduler |= {"commands": used, "sees_all": False}
     if plan.system == "gridengine":
         scheduler |= {"parallel_environment": "smp", "memory_resource": "memory"}
     parts = [
@@ -82,3 +85,9 @@ def accounts(state: State, plan: CentrePlan) -> dict[str, Any]:
         }
         for account in plan.accounts
     }
+
+
+def identities(plans: Iterable[CentrePlan]) -> str:
+    """Who has which account, as the gateway's `identities_file` says it (TOML)."""
+    tables = [_table(f"[{plan.name}]", {a.person: a.name for a in plan.accounts if a.person}) for plan in plans]
+    return "".join(tables).lstrip()
