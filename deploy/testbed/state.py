@@ -130,7 +130,7 @@ class State:
         self.software = directory / "software"
         self.centres = directory / "centres"
         self.inventory = directory / "inventory.json"
-        self.identities = directory / "identities.json"
+        self.identities = directory / "identities.toml"
         self.faults = directory / "faults.json"
 
     def make(self) -> None:

@@ -122,6 +122,11 @@ class Testbed:
         """The account of a person at a centre."""
         return self.centre(name).plan.account(person).name
 
+    def install_key(self, name: str, person: str, public_key: str) -> None:
+        """Add a public key to a person's account, as people do who register with the gateway."""
+        words = ["tee", "-a", f"/home/{self.account(name, person)}/.ssh/authorized_keys"]
+        self.exec(name, "login", words, person, stdin=public_key.strip() + "\n").check_returncode()
+
     def ssh(self, name: str, person: str) -> list[str]:
         """A command that reaches the login node as a person: OpenSSH, this machine's own settings left out."""
         centre = self.centre(name)
@@ -148,11 +153,7 @@ class Testbed:
                 "accounts": description.accounts(self.state, centre.plan),
             }
         write_json(self.state.inventory, inventory)
-        identities = {
-            name: {who: {"account": a["account"], "key_file": a["key_file"]} for who, a in each["accounts"].items()}
-            for name, each in inventory["centres"].items()
-        }
-        write_json(self.state.identities, identities)
+        write(self.state.identities, description.identities([each.plan for each in self.centres.values()]))
         return inventory
 
     def status(self) -> dict[str, Any]:

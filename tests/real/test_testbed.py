@@ -175,6 +175,19 @@ def test_the_inventory_names_every_account_and_its_key(testbed: Testbed) -> None
             assert ssh(testbed, name, person, "id", "-u").strip() == str(account["uid"])
 
 
+def test_a_key_that_a_person_registers_opens_their_account(testbed: Testbed, tmp_path: Path) -> None:
+    named = tomllib.loads(testbed.state.identities.read_text())
+    assert named["beta"] == {"alice": "awang", "bob": "bli"}
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    usual = testbed.ssh("beta", "bob")
+    command = [str(key) if word == str(testbed.key_file("beta", "bob")) else word for word in usual]
+    assert subprocess.run([*command, "id", "-un"], capture_output=True, timeout=10, check=False).returncode == 255
+    testbed.install_key("beta", "bob", key.with_suffix(".pub").read_text())
+    done = subprocess.run([*command, "id", "-un"], capture_output=True, text=True, timeout=10, check=False)
+    assert done.stdout == "bli\n"
+
+
 def test_the_environment_of_a_centre_runs_the_agent_and_jupyterlab_for_people(testbed: Testbed) -> None:
     code = "import perijove.spawners.agent, jupyterlab, jupyterhub; print(perijove.spawners.agent.__file__)"
     for name in testbed.centres:
