@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import sqlite3
 import sys
@@ -173,6 +172,8 @@ class LocalQueue:
             ]
             process.send(pids, signal.SIGKILL)  # the wrappers first: none of them is to write down an end
             process.end_marked(f"{self.store.id}:", grace=grace)
+        import shutil
+
         self.store.close()
         shutil.rmtree(self.store.root, ignore_errors=True)
 

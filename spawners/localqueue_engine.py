@@ -7,11 +7,11 @@ or fill a slot, so the next job starts at once. `localqueue_process` says how a 
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sqlite3
 import time
 from collections.abc import Collection
+from contextlib import suppress
 
 from perijove.spawners import localqueue_process as process
 from perijove.spawners.localqueue_plan import DEPTH, Running, Size, Start, Waiting, plan
@@ -84,7 +84,7 @@ def _start(store: Store, starts: list[Start], now: float) -> None:
 
 def _wrapper(store: Store, job: sqlite3.Row, node: int) -> process.Wrapper:
     folder = store.folder(job["id"])
-    shutil.rmtree(folder, ignore_errors=True)
+    discard(folder)
     os.mkdir(folder, 0o700)  # noqa: PTH102
     with open(os.path.join(folder, "script"), "w", encoding="utf-8") as file:  # noqa: PTH118, PTH123
         file.write(job["script"])
@@ -110,6 +110,14 @@ def _look_after(store: Store, job: sqlite3.Row, now: float) -> None:
     latest = job["started"] + job["walltime"] if asked is None else asked
     if now > latest + job["grace"] + LATE:
         process.end_marked(store.mark(job["id"]), but=job["pid"])
+
+
+def discard(folder: str) -> None:
+    """Remove a job's folder, which has files only; `shutil` would cost each command several milliseconds."""
+    with suppress(FileNotFoundError):
+        for name in os.listdir(folder):  # noqa: PTH208
+            os.unlink(os.path.join(folder, name))  # noqa: PTH108, PTH118
+        os.rmdir(folder)  # noqa: PTH106
 
 
 def terminate(job: sqlite3.Row) -> None:
@@ -178,4 +186,4 @@ def record(store: Store, job: sqlite3.Row, code: str, now: float) -> None:
 def end(store: Store, job: int, reason: str, now: float, **columns: object) -> None:
     """Write down an end, and clear the job's folder away."""
     store.change(job, state="ended", reason=reason, ended=now, pid=None, **columns)
-    shutil.rmtree(store.folder(job), ignore_errors=True)
+    discard(store.folder(job))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,7 +71,7 @@ class Store:
         self.db.execute("PRAGMA journal_mode = WAL")
         self.db.executescript(_SCHEMA)
         if not self.db.execute("SELECT 1 FROM about").fetchone():
-            self.db.execute("INSERT INTO about (id) VALUES (?)", (secrets.token_hex(8),))
+            self.db.execute("INSERT INTO about (id) VALUES (?)", (os.urandom(8).hex(),))
 
     @contextmanager
     def locked(self) -> Iterator[sqlite3.Connection]:

@@ -69,7 +69,7 @@ class Source:
 
     def __init__(self, queue: LocalQueue, described: DemoQueue, directory: str, chance: random.Random) -> None:
         self.queue, self.described, self.directory, self.chance = queue, described, directory, chance
-        self.size = max(1, described.cores // 2)
+        self.size = min(described.cores, 8)
 
     def gap(self) -> float:
         """Seconds until the next arrival."""

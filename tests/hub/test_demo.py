@@ -53,7 +53,8 @@ def test_the_load_makes_queues_on_some_centres_and_leaves_others_free_and_goes_a
         ):
             time.sleep(0.1)
         assert queues["wuxi"].waiting("compute") > 0
-        assert int(str(queues["zhengzhou"].queues()[0]["cores_free"])) >= 16
+        assert int(str(queues["zhengzhou"].queues()[0]["cores_free"])) > 0
+        assert queues["zhengzhou"].waiting("compute") == 0
         names = {str(job["name"]) for queue in queues.values() for job in queue.status()}
         assert names and not any(name.startswith("pj") for name in names)
         load.stop()
