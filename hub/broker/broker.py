@@ -173,6 +173,8 @@ class Broker:
             record = await self.sessions.change(record.id, lambda r: Change({"prefix": prefix[:1000]}))
         if (work := self.work(record)) is not None:
             work.give(environment, argv)
+        elif keeper := self.keepers.get(record.centre):
+            keeper.environments[record.id] = environment, argv
         return record
 
     async def ask_to_stop(self, record: Record, by: str) -> Record:

@@ -39,6 +39,8 @@ class Keeper:
         self.held = False
         self.unknown: dict[Account, Failure] = {}
         self.queues: Sequence[QueueStatus] = ()
+        #: Environments that came before their session was taken up here.
+        self.environments: dict[str, tuple[Mapping[str, str], Sequence[str]]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._strays: dict[Account, set[str]] = {}
         self._asked_last: list[Account] = []
@@ -116,6 +118,8 @@ class Keeper:
         work = self.works.get(record.id)
         if work is None:
             work = self.works[record.id] = Work(record, self.context)
+            if given := self.environments.pop(record.id, None):
+                work.give(*given)
             task = asyncio.create_task(work.run(), name=f"session {record.id}")
             self._tasks[record.id] = task
             task.add_done_callback(lambda _: self._done(record.id))
@@ -217,7 +221,9 @@ class Keeper:
             elif (job_id := work.record.job_id) is None:
                 work.missing(listing.begun)
             elif ended := past.get(job_id):
-                work.seen(ended)
+                # Another job of the same name came of a submission that was answered late: it takes its place.
+                others = [other for other in jobs.get(work.record.id, ()) if other.state is not JobState.ENDED]
+                work.seen(others[0] if others else ended)
             elif work.record.submitted is None or work.record.submitted < listing.begun:
                 vanished.add(job_id)
                 if job_id in asked:
@@ -250,7 +256,11 @@ class Keeper:
             work = self.works.get(session)
             if work is None and stages.get(session, Stage.ENDED) is not Stage.ENDED:
                 continue  # not taken up yet
-            keep = _of_record(listed, work.record) if work and work.record.stage is not Stage.ENDED else None
+            keep = None
+            if work is not None and work.record.stage is not Stage.ENDED:
+                keep = _of_record(listed, work.record)
+                if keep is None:
+                    continue  # the session's own job is not listed: what these are is not certain
             for job in listed:
                 if job is not keep and job.state not in (JobState.ENDED, JobState.ENDING):
                     strange[job.job_id] = job
@@ -263,6 +273,9 @@ class Keeper:
             await self._cancel_stray(job, listing.query.account)
 
     async def _cancel_stray(self, job: JobStatus, asked_as: Account) -> None:
+        work = self.works.get(session_of(job.name, self.tag) or "")
+        if work is not None and job.node and work.record.stage in (Stage.SUBMITTED, Stage.QUEUED):
+            await self._change([work], transitions.key_lost())  # it ran first, and took the key
         owners = [work.record.login for work in self.works.values()]
         account = next((a for a in owners if job.user and job.user in (a.name, a.run_as)), asked_as)
         log.warning("%s: job %s (%s) belongs to no session: cancelled", self.context.centre.id, job.job_id, job.name)
@@ -273,16 +286,10 @@ class Keeper:
 
 
 def _of_record(jobs: Sequence[JobStatus], record: Record) -> JobStatus | None:
-    """Of the jobs listed for a session, the one that is the session's: the known one, else a live one, the oldest.
-
-    If the known one is not listed, a live one of the same name takes its place: it came of a submission that was
-    answered late, and one is as good as the other.
-    """
-    for job in jobs:
-        if job.job_id == record.job_id:
-            return job
-    live = [job for job in jobs if record.job_id is None or job.state is not JobState.ENDED]
-    return min(live, key=lambda job: (job.state is JobState.ENDED, len(job.job_id), job.job_id), default=None)
+    """Of the jobs listed for a session, the one that is the session's: the known one; else a live one, the oldest."""
+    if record.job_id is not None:
+        return next((job for job in jobs if job.job_id == record.job_id), None)
+    return min(jobs, key=lambda job: (job.state is JobState.ENDED, len(job.job_id), job.job_id), default=None)
 
 
 __all__ = ["Keeper"]

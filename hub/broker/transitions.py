@@ -132,6 +132,11 @@ def key_handed(host_key: str) -> Transition:
     return lambda record: Change({"handed": True}) if record.host_key == host_key and not record.handed else None
 
 
+def key_lost() -> Transition:
+    """Another job took the key that was meant for the session's."""
+    return lambda record: Change({"handed": False}) if record.handed else None
+
+
 def starting() -> Transition:
     """The agent answered."""
 

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine
 
 
 def config() -> Config:
@@ -26,5 +28,12 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
     """Bring the store behind `engine` to `revision`, in one transaction."""
     settings = config()
     with engine.begin() as connection:
+        if revision == "head" and _is_newest(settings, connection):
+            return
         settings.attributes["connection"] = connection
         command.upgrade(settings, revision)
+
+
+def _is_newest(settings: Config, connection: Connection) -> bool:
+    head = ScriptDirectory.from_config(settings).get_current_head()
+    return MigrationContext.configure(connection).get_current_revision() == head
