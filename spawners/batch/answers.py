@@ -74,7 +74,7 @@ def from_json(text: str) -> Any:
     if text.count("[") + text.count("{") > _DEPTH and _deep(text):
         raise unreadable(text)
     try:
-        return json.loads(text, parse_int=_integer)
+        return json.loads(text, parse_int=_integer, object_pairs_hook=_once, strict=False)
     except (ValueError, RecursionError):
         raise unreadable(text) from None
 
@@ -86,6 +86,14 @@ def _deep(text: str) -> bool:
         if depth > _DEPTH:
             return True
     return False
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A key that comes twice was forged by somebody's text: which of the two is true cannot be known."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError
+    return found
 
 
 def _integer(digits: str) -> int:

@@ -1,0 +1,202 @@
+"""OAR 2.5.
+
+Its daemons were not at hand for these tests: they hold this module against transcripts modelled on `oarstat`'s source
+and on public logs.
+
+`oarsub` takes a command on the command line, not a script on standard input: the script's lines are arguments of one
+bash (see `encoding.one_line`), and the directives are options. `#OAR` lines are shown in the preview. OAR gives whole
+cores of one node (or GPUs with what belongs to them); memory goes with the cores. `oarstat -J` has all times in
+seconds since 1970, and knows ended jobs by their number. Nothing of the submitting shell is handed on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from perijove.spawners.batch import answers, encoding
+from perijove.spawners.batch.base import BatchError, BatchProblem, BatchSystem, Command, Output
+from perijove.spawners.job import JobSpec, JobState, JobStatus, QueueStatus, Reason
+
+_ID = r"[0-9]{1,12}"
+_SUBMITTED = re.compile(r'(?:"job_id"\s*:\s*"?|OAR_JOB_ID=)([0-9]{1,12})\b', re.ASCII)
+_UNAVAILABLE = (
+    "db connection error",
+    "cannot connect",
+    "could not connect",
+    "connection refused",
+    "oar server",
+    "almighty",
+    "timeout",
+)
+_GONE = ("already", "does not exist", "no job", "not found", "in the state terminated", "in the state error")
+STATES: dict[str, tuple[JobState, Reason]] = {
+    "Waiting": (JobState.QUEUED, Reason.NONE),
+    "toAckReservation": (JobState.QUEUED, Reason.RESERVATION),
+    "Hold": (JobState.QUEUED, Reason.HELD_PERSON),
+    "toLaunch": (JobState.STARTING, Reason.NONE),
+    "Launching": (JobState.STARTING, Reason.NONE),
+    "Running": (JobState.RUNNING, Reason.NONE),
+    "Suspended": (JobState.SUSPENDED, Reason.NONE),
+    "Resuming": (JobState.SUSPENDED, Reason.NONE),
+    "Finishing": (JobState.ENDING, Reason.NONE),
+    "toError": (JobState.ENDING, Reason.NONE),
+    "Terminated": (JobState.ENDED, Reason.COMPLETED),
+    "Error": (JobState.ENDED, Reason.FAILED),
+}
+#: Events of a job that tell how it ended; the first of this list that happened decides.
+EVENTS: tuple[tuple[str, Reason], ...] = (
+    ("WALLTIME", Reason.WALLTIME),
+    ("FRAG_JOB_REQUEST", Reason.CANCELLED),
+    ("BESTEFFORT_KILL", Reason.PREEMPTED),
+    ("PING_CHECKER_NODE_SUSPECTED", Reason.NODE_FAILED),
+    ("CANNOT_CREATE_TMP_DIRECTORY", Reason.LAUNCH_FAILED),
+    ("WORKING_DIRECTORY", Reason.LAUNCH_FAILED),
+    ("OUTPUT_FILES", Reason.LAUNCH_FAILED),
+    ("CANNOT_WRITE_NODE_FILE", Reason.LAUNCH_FAILED),
+    ("LAUNCHING_OAREXEC_TIMEOUT", Reason.NODE_FAILED),
+    ("PROLOGUE_ERROR", Reason.LAUNCH_FAILED),
+    ("CPUSET_ERROR", Reason.LAUNCH_FAILED),
+    ("EXECUTE_SCRIPT_ERROR", Reason.FAILED),
+)
+
+
+class OAR(BatchSystem):
+    """OAR."""
+
+    programs = ("oarsub", "oarstat", "oardel", "oarnodes")
+
+    def _options(self, job: JobSpec) -> list[tuple[str, ...]]:
+        encoding.checked(job)
+        what = f"gpu={job.gpus}" if job.gpus else f"core={job.cores}"
+        options: list[tuple[str, ...]] = [
+            ("-n", job.name),
+            ("-q", encoding.name("queue", job.queue)),
+            ("-l", f"/nodes=1/{what},walltime={encoding.clock(job.walltime)}"),
+            ("-O", "log"),
+            ("-E", "log"),
+        ]
+        if job.account:
+            options.append((f"--project={job.account}",))
+        options += [(encoding.extra_option(extra),) for extra in self.scheduler.extra]
+        return options
+
+    def directives(self, job: JobSpec) -> Sequence[str]:
+        """The options of the submission, for the preview. Raises ValueError for a value that is not plain."""
+        return [f"#OAR {' '.join(option)}" for option in self._options(job)]
+
+    def submit(self, job: JobSpec) -> Command:
+        """See `BatchSystem.submit`."""
+        options = [word for option in self._options(job) for word in option]
+        body = self.script(job).splitlines()[len(self.directives(job)) + 1 :]
+        return Command((self.program("oarsub"), "-J", *options, encoding.quoted(encoding.one_line(body))))
+
+    def parse_submit(self, output: Output) -> str:
+        """See `BatchSystem.parse_submit`."""
+        if output.status != 0:
+            raise answers.failure(output, BatchProblem.REFUSED, _UNAVAILABLE)
+        if match := _SUBMITTED.search(output.stdout):
+            return match[1]
+        raise answers.unreadable(output.stdout or output.stderr)
+
+    def status(self, accounts: Sequence[str] = ()) -> Command:
+        """See `BatchSystem.status`. `oarstat` takes one account: with several, all jobs are asked for."""
+        user = ("-u", encoding.word("account", accounts[0])) if len(accounts) == 1 else ()
+        return Command((self.program("oarstat"), "-f", "-J", *user))
+
+    def parse_status(self, output: Output) -> list[JobStatus]:
+        """See `BatchSystem.parse_status`. Without jobs, `oarstat` prints nothing or `null`."""
+        rows = _rows(output)
+        jobs = (_job(job_id, row) for job_id, row in rows.items() if isinstance(row, dict))
+        return [job for job in jobs if job is not None]
+
+    def history(self, job_ids: Sequence[str]) -> Command:
+        """See `BatchSystem.history`."""
+        asked = [word for job_id in encoding.identifiers("job_ids", job_ids, _ID) for word in ("-j", job_id)]
+        return Command((self.program("oarstat"), "-f", "-J", *asked))
+
+    def parse_history(self, output: Output) -> list[JobStatus]:
+        """See `BatchSystem.parse_history`."""
+        return [job for job in self.parse_status(output) if job.state is JobState.ENDED]
+
+    def cancel(self, job_ids: Sequence[str]) -> Command:
+        """See `BatchSystem.cancel`."""
+        return Command((self.program("oardel"), *encoding.identifiers("job_ids", job_ids, _ID)))
+
+    def parse_cancel(self, output: Output) -> None:
+        """See `BatchSystem.parse_cancel`."""
+        said = output.stderr.lower() + output.stdout.lower()
+        if "not the right user" in said or "permission" in said or "not allowed" in said:
+            raise BatchError(BatchProblem.NOT_ALLOWED, encoding.plain(said, 2000))
+        if output.status == 0 or any(words in said for words in _GONE):
+            return
+        raise answers.failure(output, BatchProblem.UNREADABLE, _UNAVAILABLE)
+
+    def queues(self) -> Command:
+        """See `BatchSystem.queues`."""
+        return Command((self.program("oarnodes"), "-J"))
+
+    def parse_queues(self, output: Output) -> list[QueueStatus]:
+        """All resources, as one queue without a name: any queue of OAR may use any of them."""
+        flat = [row for node in _rows(output).values() for row in _resources(node)]
+        alive = [row for row in flat if row.get("state") == "Alive"]
+        busy = sum(1 for row in alive if row.get("jobs"))
+        return [QueueStatus("", bool(alive), len(flat), len(alive) - busy, len(flat) - len(alive))]
+
+
+def _resources(value: object) -> list[Mapping[str, Any]]:
+    """The resources of a node, or the one that `value` is (older versions list these without nodes)."""
+    if isinstance(value, dict) and "state" in value:
+        return [value]
+    return [row for row in answers.mappings(value) if "state" in row]
+
+
+def _rows(output: Output) -> dict[str, Any]:
+    if output.status != 0:
+        raise answers.failure(output, BatchProblem.UNREADABLE, _UNAVAILABLE)
+    if not output.stdout.strip():
+        return {}
+    answer = answers.from_json(output.stdout)
+    if answer is None:
+        return {}
+    if not isinstance(answer, dict):
+        raise answers.unreadable(output.stdout)
+    return answer
+
+
+def _job(job_id: str, row: Mapping[str, Any]) -> JobStatus | None:
+    if not re.fullmatch(_ID, job_id, re.ASCII):
+        return None
+    word = encoding.plain(row.get("state") or "")
+    state, reason = STATES.get(word.partition(" ")[0], (JobState.UNKNOWN, Reason.OTHER))
+    waits, ended = state is JobState.QUEUED, state is JobState.ENDED
+    if "To be Deleted" in word and not ended:
+        state = JobState.ENDING
+    events = {str(event.get("type")) for event in answers.mappings(row.get("events"))}
+    status = encoding.number(row.get("exit_code"))
+    if ended:
+        reason = Reason.FAILED if status else reason
+    if reason is Reason.FAILED:
+        reason = next((ours for event, ours in EVENTS if event in events), reason)
+    hosts = row.get("assigned_network_address")
+    start = answers.epoch(row.get("startTime"))
+    stop = answers.epoch(row.get("stopTime"))
+    cores = row.get("assigned_resources")
+    used = (stop - start).total_seconds() if ended and start and stop else None
+    return JobStatus(
+        job_id=job_id,
+        name=encoding.plain(row.get("name") or ""),
+        state=state,
+        reason=reason,
+        raw=encoding.plain(row.get("message") or word),
+        node=encoding.host(hosts[0]) if isinstance(hosts, list) and hosts and not waits else None,
+        user=encoding.plain(row.get("owner") or "", 64) or None,
+        submitted=answers.epoch(row.get("submissionTime")),
+        started=None if waits else start,
+        ended=stop if ended else None,
+        expected=answers.epoch(row.get("scheduledStart")) if waits else None,
+        exit_code=status >> 8 & 255 if ended and status is not None and not status & 127 else None,
+        signal=status & 127 or None if ended and status is not None else None,
+        core_seconds=int(used) * len(cores) if used is not None and used >= 0 and isinstance(cores, list) else None,
+    )

@@ -1,0 +1,160 @@
+"""PBS: the Professional dialect (OpenPBS, Altair; JSON since version 14) and Torque's (`dialect = "torque"`; XML).
+
+No PBS daemon was at hand: the tests hold this module against transcripts modelled on documentation and public logs.
+
+PBS keeps a job's output on the node until its end, so the script writes `log` itself and PBS's own words go to
+`batch.log`. Nothing of the submitting shell is handed on (no `-V`). A person's project is `-A`; a site that wants
+`-P` says so in `extra`. Professional remembers ended jobs where the site configured it (`qstat -x`); Torque lists them
+for `keep_completed` seconds in the ordinary listing. Times are the client's local time: the launcher asks in UTC.
+
+`qstat -F json` of some versions prints other people's environments with broken quoting: `Variable_List` is cut out
+before anything is parsed, so that nobody's environment can blind the gateway for everybody.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from perijove.spawners.batch import answers, encoding
+from perijove.spawners.batch.base import BatchError, BatchProblem, Command, Output
+from perijove.spawners.batch.logged import OWN_LOG, LoggedBatchSystem
+from perijove.spawners.batch.pbs_rows import ID, job_from, mapping_of
+from perijove.spawners.job import JobSpec, JobState, JobStatus, QueueStatus
+
+_UNAVAILABLE = (
+    "cannot connect to",
+    "connection refused",
+    "communication failure",
+    "end of file",
+    "server shutting down",
+    "connection timed out",
+    "could not connect",
+    "no default server name",
+    "pbs_iff",
+    "too many connections",
+    "server too busy",
+    "invalid credential",
+)
+_GONE = ("unknown job id", "job has finished", "request invalid for state of job", "job_queue complete")
+_NO_HISTORY = "not configured to maintain job history"
+_VARIABLES = re.compile(r'^([ \t]*)"Variable_List":\{\n.*?^\1\},?[ \t]*\n', re.MULTILINE | re.DOTALL)
+
+
+class PBS(LoggedBatchSystem):
+    """PBS Professional or Torque."""
+
+    programs = ("qsub", "qstat", "qdel")
+
+    @property
+    def torque(self) -> bool:
+        """Whether this centre speaks Torque's dialect."""
+        return self.scheduler.dialect == "torque"
+
+    def directives(self, job: JobSpec) -> Sequence[str]:
+        """See `BatchSystem.directives`. Raises ValueError for a value that is not plain."""
+        encoding.checked(job)
+        options = [
+            f"-N {job.name}",
+            f"-q {encoding.name('queue', job.queue)}",
+            *self._resources(job),
+            f"-l walltime={encoding.clock(job.walltime)}",
+            "-S /bin/bash",
+            "-j oe",
+            f"-o {OWN_LOG}",
+            "-m n",
+        ]
+        if job.account:
+            options.append(f"-A {job.account}")
+        options += [encoding.extra_option(extra, joined=False) for extra in self.scheduler.extra]
+        return [f"#PBS {option}" for option in options]
+
+    def _resources(self, job: JobSpec) -> list[str]:
+        if self.torque:
+            gpus = f":gpus={job.gpus}" if job.gpus else ""
+            return [f"-l nodes=1:ppn={job.cores}{gpus}", f"-l mem={job.memory}mb"]
+        gpus = f":ngpus={job.gpus}" if job.gpus else ""
+        return [f"-l select=1:ncpus={job.cores}:mem={job.memory}mb{gpus}"]
+
+    def submit(self, job: JobSpec) -> Command:
+        """See `BatchSystem.submit`."""
+        return Command((self.program("qsub"),), self.script(job))
+
+    def parse_submit(self, output: Output) -> str:
+        """See `BatchSystem.parse_submit`."""
+        if output.status != 0:
+            raise answers.failure(output, BatchProblem.REFUSED, _UNAVAILABLE)
+        for line in reversed(output.stdout.splitlines()):
+            if re.fullmatch(ID, line.strip(), re.ASCII):
+                return line.strip()
+        raise answers.unreadable(output.stdout or output.stderr)
+
+    def status(self, accounts: Sequence[str] = ()) -> Command:
+        """All jobs, whatever `accounts`: `qstat -f` takes no account."""
+        return Command((self.program("qstat"), *(("-x",) if self.torque else ("-f", "-F", "json"))))
+
+    def parse_status(self, output: Output) -> list[JobStatus]:
+        """See `BatchSystem.parse_status`. Of history, ids that PBS does not know are left out."""
+        if output.status != 0 and not (output.stdout.strip() and "unknown job id" in output.stderr.lower()):
+            raise answers.failure(output, BatchProblem.UNREADABLE, _UNAVAILABLE)
+        if not output.stdout.strip():
+            return []
+        if self.torque:
+            root = answers.from_xml(output.stdout)
+            found = [(row := mapping_of(item), str(row.get("Job_Id", ""))) for item in root.iter("Job")]
+            jobs = [job_from(job_id, row, torque=True) for row, job_id in found]
+        else:
+            answer = answers.from_json(_VARIABLES.sub("", output.stdout))
+            rows = answer.get("Jobs") if isinstance(answer, dict) else None
+            items = rows.items() if isinstance(rows, dict) else ()
+            jobs = [job_from(job_id, row) for job_id, row in items if isinstance(row, dict)]
+        return [job for job in jobs if job is not None]
+
+    def history(self, job_ids: Sequence[str]) -> Command | None:
+        """See `BatchSystem.history`. Torque has none: it lists ended jobs for a while."""
+        if self.torque:
+            return None
+        ids = encoding.identifiers("job_ids", job_ids, ID)
+        return Command((self.program("qstat"), "-x", "-f", "-F", "json", *ids))
+
+    def parse_history(self, output: Output) -> list[JobStatus]:
+        """See `BatchSystem.parse_history`."""
+        said = output.stderr.lower()
+        if _NO_HISTORY in said or (not output.stdout.strip() and "unknown job id" in said):
+            return []
+        return [job for job in self.parse_status(output) if job.state is JobState.ENDED]
+
+    def cancel(self, job_ids: Sequence[str]) -> Command:
+        """See `BatchSystem.cancel`."""
+        return Command((self.program("qdel"), *encoding.identifiers("job_ids", job_ids, ID)))
+
+    def parse_cancel(self, output: Output) -> None:
+        """See `BatchSystem.parse_cancel`."""
+        said = output.stderr.lower() + output.stdout.lower()
+        if output.status == 0:
+            return
+        if "unauthorized request" in said or "not owner" in said:
+            raise BatchError(BatchProblem.NOT_ALLOWED, encoding.plain(output.stderr, 2000))
+        if any(words in said for words in _GONE):
+            return
+        raise answers.failure(output, BatchProblem.UNREADABLE, _UNAVAILABLE)
+
+    def queues(self) -> Command:
+        """See `BatchSystem.queues`."""
+        return Command((self.program("qstat"), "-Q", "-f"))
+
+    def parse_queues(self, output: Output) -> list[QueueStatus]:
+        """See `BatchSystem.parse_queues`: jobs; PBS does not say how many cores are behind a queue."""
+        if output.status != 0:
+            raise answers.failure(output, BatchProblem.UNREADABLE, _UNAVAILABLE)
+        found: list[QueueStatus] = []
+        for block in re.split(r"^Queue:", output.stdout, flags=re.MULTILINE)[1:]:
+            name, _, body = block.partition("\n")
+            values = dict(re.findall(r"^\s+(\w+) = (.{0,500})$", body, re.MULTILINE))
+            if not re.fullmatch(r"[A-Za-z0-9_.@-]{1,128}", name.strip(), re.ASCII):
+                continue
+            counts = dict(re.findall(r"(\w+):\s?(\d{1,9})", values.get("state_count", "")))
+            is_open = all(values.get(key, "False").strip() == "True" for key in ("enabled", "started"))
+            running, queued = (encoding.number(counts.get(key)) for key in ("Running", "Queued"))
+            found.append(QueueStatus(name.strip(), is_open, jobs_running=running, jobs_queued=queued))
+        return found
