@@ -20,10 +20,13 @@ def broker(path: Path) -> None:
     import uvicorn
     from perijove.hub.broker import create_app
     from perijove.hub.settings import BadSettings, Settings
+    from perijove.spawners.centrefaults import CentreFaults
+    from perijove.spawners.centres import load
 
     try:
         settings = Settings.load(path)
-    except BadSettings as bad:
+        load(settings.centres_dir)
+    except (BadSettings, CentreFaults) as bad:
         raise click.UsageError(str(bad)) from None
     uvicorn.run(
         create_app(settings),

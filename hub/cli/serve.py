@@ -26,10 +26,13 @@ def serve(path: Path) -> None:
     from perijove.hub.children import StartFailed
     from perijove.hub.proxy import ProxyMissing
     from perijove.hub.settings import BadSettings, Settings
+    from perijove.spawners.centrefaults import CentreFaults
+    from perijove.spawners.centres import load
 
     try:
         settings = Settings.load(path)
-    except BadSettings as bad:
+        load(settings.centres_dir)
+    except (BadSettings, CentreFaults) as bad:
         raise click.UsageError(str(bad)) from None
     try:
         asyncio.run(gateway.serve(settings, path.absolute()))
