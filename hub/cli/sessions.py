@@ -105,16 +105,15 @@ def events(
             fresh = _entries(answer, "events")
             for event in fresh:
                 click.echo(as_json(event) if json_ else _line(event))
-                after = max(after, *(n for key in ("number", "id", "seq") if isinstance(n := event.get(key), int)), 0)
+                after = max(after, number if isinstance(number := event.get("id"), int) else 0)
             if not follow or any(event.get("stage") == "ended" for event in fresh):
                 return
             wait = 25
 
 
 def _line(event: Mapping[str, Any]) -> str:
-    when = event.get("time") or event.get("at") or event.get("created") or ""
-    words = [event.get(key) for key in ("stage", "kind", "code", "reason", "message", "detail")]
-    return " ".join([visible(when, 40), *(visible(word, 300) for word in words if word)])
+    words = (event.get("stage"), event.get("message") or event.get("code"))
+    return " ".join([visible(event.get("at"), 40), *(visible(word, 300) for word in words if word)])
 
 
 def _entries(answer: Any, name: str) -> list[Mapping[str, Any]]:

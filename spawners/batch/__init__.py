@@ -31,10 +31,7 @@ def batch_system(centre: Centre) -> BatchSystem:
 
 def programs(system: str) -> tuple[str, ...]:
     """The usual names of the commands of the batch system `system`, which a centre may rename; () if there is none."""
-    try:
-        return _class(system).programs if system in _CLASSES else ()
-    except ModuleNotFoundError:
-        return ()
+    return _class(system).programs if system in _CLASSES else ()
 
 
 __all__ = ["BatchError", "BatchProblem", "BatchSystem", "Command", "Output", "batch_system", "programs"]

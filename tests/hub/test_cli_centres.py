@@ -84,11 +84,13 @@ def test_sessions_are_listed_shown_followed_and_stopped(broker: Any, tmp_path: P
         asked.append((request.method, request.url.path, request.url.query.decode()))
         assert request.headers["authorization"] == f"token {TOKEN}"
         if request.url.path.endswith("/events"):
-            return httpx.Response(200, json=[{"id": 1, "stage": "queued"}, {"id": 2, "stage": "ended"}])
+            return httpx.Response(
+                200, json={"events": [{"id": 1, "at": "08:00", "stage": "ended", "message": "it is over"}]}
+            )
         if request.method == "DELETE":
             return httpx.Response(204)
         session = {"id": "abc", "owner": "al\u202eice", "stage": "queued", "log_tail": "one\n\x1b[2Jtwo"}
-        return httpx.Response(200, json=[session] if request.url.path.endswith("/sessions") else session)
+        return httpx.Response(200, json={"sessions": [session]} if request.url.path.endswith("/sessions") else session)
 
     broker(answer)
     token = tmp_path / "broker.token"
@@ -100,7 +102,7 @@ def test_sessions_are_listed_shown_followed_and_stopped(broker: Any, tmp_path: P
     shown = run("sessions", "show", "abc", *here)
     assert "    \\x1b[2Jtwo" in shown.output
     assert "stage: queued" in shown.output
-    assert "ended" in run("sessions", "events", "abc", "--follow", *here).output
+    assert "08:00 ended it is over" in run("sessions", "events", "abc", "--follow", *here).output
     assert "is being stopped" in run("sessions", "stop", "abc", *here).output
     base = "/services/perijove/api/v1/sessions"
     assert asked[0] == ("GET", base, "live=true")
