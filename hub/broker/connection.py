@@ -91,11 +91,11 @@ async def _open(work: Work) -> Hello:
     """The agent's greeting. The tunnel is made when there is none, and kept only once it was open."""
     context, record = work.context, work.record
     made = work.tunnel
+    keys = record.host_key.split("\n")
+    host_key = keys[work.tries % len(keys)] or keys[0]  # the newest, and in turn the one before
     tunnel = made or context.tunnels(
         context.links.get(context.centre, record.login),
-        AgentAddress(
-            record.id, record.node or "", (context.centre.ports.first, context.centre.ports.last), record.host_key
-        ),
+        AgentAddress(record.id, record.node or "", (context.centre.ports.first, context.centre.ports.last), host_key),
         context.client_key,
         local_port=record.local_port or 0,
         api=context.api,

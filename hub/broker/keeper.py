@@ -223,7 +223,7 @@ class Keeper:
             elif ended := past.get(job_id):
                 # Another job of the same name came of a submission that was answered late: it takes its place.
                 others = [other for other in jobs.get(work.record.id, ()) if other.state is not JobState.ENDED]
-                work.seen(others[0] if others else ended)
+                work.seen(others[0] if others else ended, instead=bool(others))
             elif work.record.submitted is None or work.record.submitted < listing.begun:
                 vanished.add(job_id)
                 if job_id in asked:

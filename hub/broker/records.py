@@ -40,7 +40,7 @@ class Record:
     job_id: str | None = None
     node: str | None = None
     restarts: int = 0
-    #: The public half; the private half is nowhere but in the job's hands.
+    #: Public halves, the newest first and the one before, a line each; private halves are in the job's hands alone.
     host_key: str = ""
     #: The job has the private half of `host_key`.
     handed: bool = False

@@ -128,6 +128,8 @@ async def _launch(context: Context, record: Record, private: str, command: Comma
         "client_keys": list(context.authorised),
         "ports": [context.centre.ports.first, context.centre.ports.last],
     }
+    if context.centre.scheduler.system == "local":
+        agent["listen"] = ["127.0.0.1"]  # this very machine: its other addresses need not hear of it
     request = {
         "verb": "submit",
         "session": record.id,

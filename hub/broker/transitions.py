@@ -23,7 +23,7 @@ def attempting(host_key: str, now: datetime) -> Transition:
     def to(record: Record) -> Change | None:
         if record.stage is not Stage.CHECKED or record.attempted is not None:
             return None
-        values = {"host_key": host_key, "handed": False, "attempt": record.attempt + 1, "attempted": now}
+        values = {"host_key": _keys(host_key, record), "handed": False, "attempt": record.attempt + 1, "attempted": now}
         return Change(values, (News.of("submitting", centre=record.centre),))
 
     return to
@@ -124,12 +124,18 @@ def restarts_seen(job: JobStatus) -> Transition:
 
 def key_made(host_key: str) -> Transition:
     """A fresh key is about to be handed to the job."""
-    return lambda record: None if record.handed else Change({"host_key": host_key})
+    return lambda record: None if record.handed else Change({"host_key": _keys(host_key, record)})
 
 
 def key_handed(host_key: str) -> Transition:
     """The job has the private half of `host_key`."""
-    return lambda record: Change({"handed": True}) if record.host_key == host_key and not record.handed else None
+    mine = f"{host_key}\n"
+    return lambda record: Change({"handed": True}) if record.host_key.startswith(mine) and not record.handed else None
+
+
+def _keys(new: str, record: Record) -> str:
+    """The new public key, and the one before: a job may have started with that one while it was being replaced."""
+    return "\n".join([new, *record.host_key.split("\n")[:1]])
 
 
 def key_lost() -> Transition:

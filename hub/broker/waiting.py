@@ -38,6 +38,8 @@ async def take_up(work: Work) -> None:
 async def _take(work: Work, job: JobStatus) -> None:
     now = work.context.clock()
     record = work.record
+    if record.job_id not in (None, job.job_id) and not work.instead:
+        return  # listed before the answer to the last submission came: the next listing says more
     if record.job_id != job.job_id:
         # Found by its name: the answer to the submission was lost. If there were several attempts, the job may
         # have the key of an earlier one; while it waits, it is given a new one.

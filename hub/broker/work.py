@@ -38,6 +38,7 @@ class Work:
         "context",
         "environment",
         "faults",
+        "instead",
         "job",
         "missing_since",
         "record",
@@ -61,6 +62,7 @@ class Work:
         self.up: bool | None = None
         #: The newest that the batch system said of the job, until it is taken up.
         self.job: JobStatus | None = None
+        self.instead = False
         #: Listings in a row that should have had the job and did not, and since when.
         self.absent = 0
         self.missing_since: datetime | None = None
@@ -124,10 +126,10 @@ class Work:
         self.record = record
         self.wake.set()
 
-    def seen(self, job: JobStatus) -> None:
-        """The batch system said this of the job."""
+    def seen(self, job: JobStatus, *, instead: bool = False) -> None:
+        """The batch system said this of the job; `instead`: of another one, which takes the place of one that is over."""
         self.absent, self.missing_since = 0, None
-        self.job = job
+        self.job, self.instead = job, instead
         self.wake.set()
 
     def missing(self, asked: datetime) -> None:

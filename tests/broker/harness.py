@@ -63,14 +63,16 @@ async def until(condition: Callable[[], Any], seconds: float = 10.0, what: str =
 _empty: list[bytes] = []
 
 
-async def empty_store(folder: Path) -> bytes:
-    """A SQLite store with all tables and nothing in them; made once."""
+async def empty_store(file: Path) -> None:
+    """Put a SQLite store with all tables at `file`, unless one is there. The tables are made once."""
+    if await asyncio.to_thread(file.exists):
+        return
     if not _empty:
-        database = Database(f"sqlite:///{folder / 'empty.sqlite'}")
+        database = Database(f"sqlite:///{file}")
         await database.migrate()
         await database.close()
-        _empty.append((folder / "empty.sqlite").read_bytes())
-    return _empty[0]
+        _empty.append(await asyncio.to_thread(file.read_bytes))
+    await asyncio.to_thread(file.write_bytes, _empty[0])
 
 
 @dataclass
@@ -161,9 +163,8 @@ class Gateway:
         return self.simulated[centre.id].get(centre, *([account] if account is not None else []))
 
     async def start(self) -> Broker:
-        file = Path(self.url.removeprefix("sqlite:///"))
-        if self.url.startswith("sqlite") and not file.exists():
-            file.write_bytes(await empty_store(self.folder))
+        if self.url.startswith("sqlite"):
+            await empty_store(Path(self.url.removeprefix("sqlite:///")))
         self._broker = Broker(self.parts())
         self.hub.broker = self._broker
         await self._broker.start()

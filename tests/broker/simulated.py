@@ -323,7 +323,7 @@ class SimTunnel:
     def _job(self) -> Job:
         for job in self.simulated.of(self.address.session):
             if job.state is JobState.RUNNING and job.node == self.address.node and job.key and job.answers:
-                if job.key != self.address.host_key:
+                if job.key != self.address.host_key.strip():
                     raise TunnelError(TunnelProblem.WRONG_KEY, "another key")
                 return job
         raise TunnelError(TunnelProblem.NO_AGENT, "nothing listens")
