@@ -1,16 +1,24 @@
-"""The addresses of signing in and out."""
+"""The addresses of signing in and out, and the words of the hub's own pages, which show before anybody is in."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from fastapi.responses import JSONResponse, Response
 from perijove.hub.pages import login
 from perijove.hub.pages.context import Site
 from perijove.hub.pages.forms import read_form
+from perijove.hub.pages.languages import languages
+from perijove.hub.pages.words import HUB
 
 
 def routes(router: APIRouter, site: Site) -> None:
-    """Add /login, /oauth_callback and /logout."""
+    """Add /login, /oauth_callback, /logout and /hub-words/LANGUAGE."""
+
+    @router.get("/hub-words/{code}")
+    async def hub_words(code: str) -> Response:
+        language = languages().get(code)
+        words = {message: language.gettext(message) for message in HUB} if language else {}
+        return JSONResponse(words, headers={"Cache-Control": "max-age=300"})
 
     @router.get("/login")
     async def sign_in(request: Request) -> Response:

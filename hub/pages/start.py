@@ -17,7 +17,7 @@ from perijove.hub.pages.api import Api, Json, Refused
 from perijove.hub.pages.context import Site
 from perijove.hub.pages.forms import read_form
 from perijove.hub.pages.languages import Language, language_of
-from perijove.hub.pages.views import centre_name, queue_title
+from perijove.hub.pages.views import centre_name, queue_status, queue_title
 from perijove.spawners.units import memory_from, time_from
 
 #: The resources of the form and what stands in an empty one.
@@ -74,6 +74,7 @@ def offer_rows(
             {
                 **offer,
                 "place": here,
+                "status": queue_status(centres.get(centre), queue),
                 "title": queue_title(centres.get(centre), queue, language),
                 "chosen": wanted in (here, centre) and bool(offer.get("fits")),
             }

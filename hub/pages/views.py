@@ -137,3 +137,9 @@ def queue_title(centre: Json | None, queue: str, language: Language) -> str:
     """The title of a queue, or its name."""
     found: Json = next((q for q in (centre or {}).get("queues", ()) if q.get("name") == queue), {})
     return text_in(found.get("title"), language) or queue
+
+
+def queue_status(centre: Json | None, queue: str) -> Json:
+    """What the centre said last of a queue: `cores`, `cores_free`, `jobs_queued` (None: it did not say)."""
+    found: Json = next((q for q in (centre or {}).get("queues", ()) if q.get("name") == queue), {})
+    return found.get("status") or {}

@@ -40,7 +40,8 @@ def routes(router: APIRouter, site: Site) -> None:
     async def one(request: Request, session: str) -> Response:
         person = await site.person(request)
         row = await site.api(person).session(session)
-        return site.page(request, "session.html", await session_values(site, request, person, row), person=person)
+        values = await session_values(site, request, person, row) | {"onward": "open" in request.query_params}
+        return site.page(request, "session.html", values, person=person)
 
     @router.get("/sessions/{session}/live")
     async def live(request: Request, session: str) -> Response:
@@ -67,4 +68,6 @@ def routes(router: APIRouter, site: Site) -> None:
             if refused.status != 404:
                 raise
             return site.page(request, "waiting.html", {"owner": owner, "server": server}, person=person)
-        return RedirectResponse(f"{site.config.prefix}/sessions/{quote(str(row['id']), safe='')}", status_code=302)
+        # "?open": whoever was on the way to the session goes on to it, even if it is ready before this page.
+        there = f"{site.config.prefix}/sessions/{quote(str(row['id']), safe='')}?open"
+        return RedirectResponse(there, status_code=302)

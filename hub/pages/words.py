@@ -164,6 +164,44 @@ REASONS = {
     "": Words(N_("no reason given"), N_("The centre has not given a reason yet.")),
 }
 
+#: What stands on the hub's own pages: they know no request's language, so the browser puts these in (static/hub.js).
+HUB = (
+    N_("Sign in"),
+    N_("Username:"),
+    N_("Password:"),
+    N_("Invalid username or password"),
+    N_("Sessions"),
+    N_("Start"),
+    N_("Tokens"),
+    N_("Admin"),
+    N_("Logout"),
+    N_("Login"),
+    N_("Your sessions"),
+    N_("Start a session"),
+    N_("Your session is starting"),
+    N_("See how far it is"),
+    N_("Server not running"),
+    N_("Successfully logged out."),
+    N_("Your server is stopping."),
+    N_("You will be able to start it again once it has finished stopping."),
+    N_("Manage JupyterHub Tokens"),
+    N_("Authorize access"),
+    N_("Authorize"),
+    N_("Note"),
+    N_("Token expires in"),
+    N_("Permissions"),
+    N_("Request new API token"),
+    N_("API Tokens"),
+    N_("Authorized Applications"),
+    N_("Application"),
+    N_("Last used"),
+    N_("Created"),
+    N_("Expires"),
+    N_("First authorized"),
+    N_("Never"),
+    N_("revoke"),
+)
+
 #: How a session looks that ended so; any other way of ending is a failure.
 CALM_ENDS = frozenset({"completed", "cancelled", "walltime"})
 

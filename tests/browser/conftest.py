@@ -39,6 +39,16 @@ def free_port() -> int:
         return port
 
 
+@pytest.fixture(scope="module")
+def port() -> int:
+    """A free port below those that the kernel gives to clients."""
+    for candidate in range(18200, 18900, 7):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", candidate)):
+                return candidate
+    raise AssertionError("no free port")
+
+
 def eventually(what: Callable[[], Any], seconds: float = 20.0, every: float = 0.1) -> Any:
     """The first true value of `what`, or a failure after `seconds`."""
     deadline = time.monotonic() + seconds

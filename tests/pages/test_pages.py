@@ -74,9 +74,9 @@ async def test_waiting_leads_to_the_session_as_soon_as_there_is_one(alice: httpx
     row = world.broker.add(server="prod")
     after = await alice.get("waiting/alice/prod")
     assert after.status_code == 302
-    assert after.headers["location"].endswith(f"/sessions/{row['id']}")
+    assert after.headers["location"].endswith(f"/sessions/{row['id']}?open")
     default = world.broker.add()
-    assert (await alice.get("waiting/alice/")).headers["location"].endswith(default["id"])
+    assert (await alice.get("waiting/alice/")).headers["location"].endswith(f"{default['id']}?open")
 
 
 async def test_an_unchanged_fragment_is_not_sent_again(alice: httpx.AsyncClient, world: Any) -> None:

@@ -102,3 +102,11 @@ def test_amounts_are_written_as_people_write_them() -> None:
     assert english.money(1_234_560_000) == "1,234.56 credits"
     assert english.money(1200) == "0.0012 credits"
     assert chinese.money(0) == "0.00 点"
+
+
+async def test_the_hubs_own_pages_get_their_words_before_anybody_signs_in(world: Any) -> None:
+    browser = world.browser(None)
+    words_in_chinese = (await browser.get("hub-words/zh")).json()
+    assert words_in_chinese["Password:"] == "密码："
+    assert set(words_in_chinese) == set(words.HUB)
+    assert (await browser.get("hub-words/xx")).json() == {}

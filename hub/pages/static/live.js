@@ -18,7 +18,8 @@ function put(box, html) {
 export async function follow(box, prepare) {
   if (!box) return;
   const every = Number(box.dataset.every);
-  let seen = "", last = box.dataset.last ?? "", wasOpen = Boolean(box.querySelector("[data-go]"));
+  let seen = "", last = box.dataset.last ?? "", onward = box.dataset.onward !== undefined;
+  let wasOpen = !onward && Boolean(box.querySelector("[data-go]"));
   let said = box.querySelector("[data-announce]")?.dataset.announce ?? "";
   for (let failures = 0; ; ) {
     if (document.hidden) { await sleep(1); continue; }
@@ -39,7 +40,11 @@ export async function follow(box, prepare) {
         const part = box.firstElementChild;
         if (part.dataset.title) document.title = part.dataset.title;
         if (part.dataset.announce !== said) announce((said = part.dataset.announce));
-        if (part.dataset.go && !wasOpen) { wasOpen = true; location.assign(part.dataset.go); }
+        if (part.dataset.go && !wasOpen) {
+          wasOpen = true;
+          if (onward) await sleep(1.5);  // the hub sent the browser here because its route is not there yet
+          location.assign(part.dataset.go);
+        }
         if (part.dataset.done !== undefined) return;
       }
       failures = 0;

@@ -1,0 +1,135 @@
+"""The whole gateway in a browser: hub, proxy, broker and an embedded centre, as `perijove demo` starts them."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(400)]
+#: Seconds for JupyterLab to start on a busy machine.
+START = 180_000
+
+
+@dataclass
+class Demo:
+    """A demo that runs."""
+
+    url: str
+    passwords: dict[str, str]
+
+    def sign_in(self, page: Any, name: str = "alice") -> None:
+        """Sign in at the hub's page and land on ours."""
+        page.goto(f"{self.url}/")
+        page.fill("#username_input", name)
+        page.fill("#password_input", self.passwords[name])
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/services/perijove/")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory, port: int) -> Iterator[Demo]:
+    state: Path = tmp_path_factory.mktemp("demo")
+    words = [
+        sys.executable,
+        "-m",
+        "perijove.hub.cli",
+        "demo",
+        "--no-load",
+        "--port",
+        str(port),
+        "--state-dir",
+        str(state),
+    ]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if "Ctrl-C" in line:
+            break
+    said = "".join(lines)
+    url = re.search(r"http://127\.0\.0\.1:\d+", said)
+    assert url, said
+    yield Demo(url[0], dict(re.findall(r"^ {4}(\w+) +(\S+)$", said, re.MULTILINE)))
+    process.send_signal(signal.SIGINT)
+    rest = process.communicate(timeout=90)[0]
+    assert process.returncode == 0, rest
+
+
+def start_by_keyboard(page: Any) -> None:
+    """From the home page to a start at the first place that fits, without a mouse."""
+    page.get_by_role("link", name="Start", exact=True).focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/start")
+    page.focus("#f-cores")
+    for _ in range(8):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.name") == "place":
+            break
+    page.keyboard.press("Space")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/sessions/*")
+
+
+def run_a_cell(page: Any, code: str) -> str:
+    """The output of `code` in a new notebook of JupyterLab."""
+    page.get_by_title("Python 3 (ipykernel)").first.click(timeout=START)
+    cell = page.locator(".jp-Notebook .jp-Cell .cm-content").first
+    cell.click(timeout=START)
+    page.keyboard.type(code)
+    page.keyboard.press("Shift+Enter")
+    output = page.locator(".jp-OutputArea-output pre").first
+    output.wait_for(timeout=START)
+    return str(output.inner_text())
+
+
+def test_a_person_signs_in_starts_waits_computes_and_stops(demo: Demo, visit: Callable[..., Any]) -> None:
+    visitor = visit(f"{demo.url}/hub/login")
+    page = visitor.page
+    demo.sign_in(page)
+    visitor.shot("real-home")
+    start_by_keyboard(page)
+    session = page.url
+    assert "Perijove" in page.title()
+    visitor.shot("real-waiting")
+    assert not visitor.faults()
+    page.wait_for_url("**/user/alice/lab**", timeout=START)
+    assert run_a_cell(page, "print(6 * 7)") == "42"
+    visitor.shot("real-jupyterlab")
+    page.goto(session)
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_text("The job was cancelled").or_(page.get_by_text("The session ended normally")).first.wait_for(
+        timeout=60_000
+    )
+    visitor.shot("real-stopped")
+    page.goto(f"{demo.url}/services/perijove/")
+    assert page.get_by_text("Nothing is running or queued").is_visible()
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("width", [320, 1280])
+def test_the_sign_in_page_is_accessible_and_in_the_persons_language(
+    demo: Demo, visit: Callable[..., Any], lang: str, width: int
+) -> None:
+    visitor = visit(f"{demo.url}/hub/login", lang=lang, width=width)
+    visitor.page.get_by_text("密码：" if lang == "zh" else "Password:").wait_for()
+    visitor.shot(f"login-{lang}-{width}")
+    assert not visitor.faults()
+
+
+def test_signing_out_ends_at_the_hub_and_the_pages_know_it(demo: Demo, visit: Callable[..., Any]) -> None:
+    page = visit(f"{demo.url}/hub/login").page
+    demo.sign_in(page, "bob")
+    page.get_by_role("button", name="Sign out").click()
+    page.wait_for_url("**/hub/log*")
+    page.goto(f"{demo.url}/services/perijove/")
+    page.wait_for_url("**/hub/login**")
