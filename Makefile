@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test test-real lint bench soak clean
+.PHONY: help setup demo test test-real bench lint clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -25,6 +25,13 @@ test: $(READY)  ## All tests that need nothing but Python
 
 test-real: $(READY)  ## On Debian as root: install and run the real batch systems and the browser, too
 	PERIJOVE_REAL=1 $(BIN)/python -m pytest -m "real or browser"
+
+bench: $(READY)  ## Side by side with what one would use instead (Debian, root); deploy/bench/README.md has figures
+	$(BIN)/perijove testbed up
+	$(BIN)/python deploy/bench/commands.py
+	$(BIN)/python deploy/bench/start.py
+	$(BIN)/python deploy/bench/scale.py 2>/dev/null
+	$(BIN)/python deploy/bench/tunnel.py
 
 lint: $(READY)  ## Style and types
 	$(BIN)/ruff check .
