@@ -2,7 +2,7 @@
 
 A tick is one call of the launcher with the batch system's status command, the history of the jobs that vanished, and
 now and then its queues. Steadily it costs at most `PER_MINUTE` commands a minute, however many sessions there are:
-each command pays for ten seconds of silence. While somebody waits it asks about once a second, and for a short while
+each command pays for twelve seconds of silence. While somebody waits it asks about once a second, and for a short while
 after a submission more often, out of a purse that fills slowly. A centre that fails is asked less often.
 
 Where a centre hides other people's jobs (`scheduler.sees_all = false`) there is one query per account, and the failure
@@ -41,7 +41,7 @@ class LinkPool(Protocol):
 class Pace:
     """How often is asked, in seconds."""
 
-    steady: float = 60.0 / PER_MINUTE  # per command
+    steady: float = 12.0  # per command: so no minute, wherever it begins, has more than PER_MINUTE
     waited: float = 1.0  # while somebody waits
     eager: float = 0.25  # right after a submission, out of the purse
     purse: int = 24  # eager ticks at once, at most

@@ -127,7 +127,7 @@ class Work:
         self.wake.set()
 
     def seen(self, job: JobStatus, *, instead: bool = False) -> None:
-        """The batch system said this of the job; `instead`: of another one, which takes the place of one that is over."""
+        """The batch system said this of the job; `instead`: of another one, in the place of one that is over."""
         self.absent, self.missing_since = 0, None
         self.job, self.instead = job, instead
         self.wake.set()
