@@ -6,10 +6,11 @@ so that a restart of the hub is noticed by nobody. The broker is its one service
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
-from perijove.hub.settings import SERVICE, Settings
+from perijove.hub.settings import DEMO, SERVICE, Settings
 
 #: What the broker may do at the hub: start and stop servers, see who there is, have routes checked.
 BROKER_SCOPES = ("admin:servers", "list:users", "read:users", "read:hub", "proxy", f"access:services!service={SERVICE}")
@@ -66,6 +67,9 @@ def _sessions(c: Any, settings: Settings) -> None:
     c.CentreSpawner.broker_url = settings.broker_api_url
     c.CentreSpawner.broker_token_file = str(settings.secret_file("broker.token"))
     c.CentreSpawner.start_page = f"{settings.broker_prefix}start"
+    if settings.authenticator.name == DEMO and os.geteuid() == 0:
+        # In a container the demo may run as root; its centres are this machine, so its sessions do, too. Nowhere else.
+        c.CentreSpawner.args = ["--allow-root"]
     # How many start at once is the centres' business; the broker takes turns.
     c.JupyterHub.concurrent_spawn_limit = 0
     c.JupyterHub.active_server_limit = 0

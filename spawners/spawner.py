@@ -127,7 +127,9 @@ class CentreSpawner(BatchSpawnerBase):  # type: ignore[misc]
         environment = server_environment(self.get_env(), named)
         while True:
             try:
-                return await self.broker.put(self.user.name, self.name, wanted, environment, named.arguments)
+                return await self.broker.put(
+                    self.user.name, self.name, wanted, environment, (*named.arguments, *self.args)
+                )
             except BrokerRefused as refused:
                 raise options.refusal(refused.words, refused.code) from None
             except BrokerUnreachable as silence:
@@ -215,7 +217,9 @@ class CentreSpawner(BatchSpawnerBase):  # type: ignore[misc]
         named = kind(str(session.get("kind") or "lab"))
         environment = server_environment(self.get_env(), named)
         try:
-            await self.broker.put(self.user.name, self.name, {"session": self.session_id}, environment, named.arguments)
+            await self.broker.put(
+                self.user.name, self.name, {"session": self.session_id}, environment, (*named.arguments, *self.args)
+            )
         except BrokerRefused as refused:
             self.log.warning("%s: the broker takes no environment: %s", self._log_name, refused)
 

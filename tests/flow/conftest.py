@@ -11,6 +11,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -24,6 +26,7 @@ import pytest_asyncio
 import websockets
 from perijove.hub import demo
 from perijove.hub.children import Child
+from perijove.hub.demo.centres import root_of
 from perijove.hub.people import passwords
 from perijove.hub.serve import Gateway, running
 from perijove.hub.settings import Settings
@@ -131,6 +134,23 @@ class Flow:
         """kill -9; the supervisor starts each again."""
         for child in children:
             os.kill(int(child.plan.pid_file.read_text()), signal.SIGKILL)
+
+    def fill_node(self, centre: str, queue: str, cores: int) -> str:
+        """Somebody else's job, which has the whole node until `cancel`; its id."""
+        size = f"--queue {queue} --name other --cores {cores} --memory 64 --gpus 0 --walltime 600".split()
+        answer = self._queue("submit", centre, *size, script="#!/bin/sh\nsleep 600\n")
+        return str(answer["job"] if "job" in answer else answer["id"])
+
+    def cancel(self, centre: str, job: str) -> None:
+        """Ends that job."""
+        self._queue("cancel", centre, "--jobs", job)
+
+    def _queue(self, verb: str, centre: str, *options: str, script: str = "") -> dict[str, Any]:
+        root = str(root_of(self.settings.state_dir, centre))
+        command = [sys.executable, "-m", "perijove.spawners.localqueue", verb, "--root", root, *options]
+        done = subprocess.run(command, input=script, cwd=root, capture_output=True, text=True, check=True, timeout=30)
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
 
 
 class Kernel:
