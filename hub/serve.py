@@ -90,7 +90,7 @@ class Gateway:
         proxy_plan, broker_plan, hub_plan = plans(settings, config)
         self.proxy = Child(proxy_plan, after_restart=self.restore_routes)
         self.broker = Child(broker_plan)
-        self.hub = Child(hub_plan)
+        self.hub = Child(hub_plan, after_restart=self.restore_routes)
 
     async def restore_routes(self) -> None:
         """Has the hub write its routes into a proxy that came up empty; the hub looks by itself only twice a minute."""
@@ -117,6 +117,8 @@ async def running(settings: Settings, config: Path, *, lock: bool = True) -> Asy
         for child in (gateway.proxy, gateway.broker, gateway.hub):
             stack.push_async_callback(child.stop)
             await child.start()
+        # The hub answers a moment before it has told the proxy of itself.
+        await gateway.restore_routes()
         yield gateway
 
 
