@@ -27,14 +27,15 @@ class Timing:
     absent_for: float = 30.0
     #: Failures in a row after which a centre's sessions are "unknown since".
     silent_after: int = 3
-    #: Between attempts to reach an agent: doubled from the first to the last.
-    open_every: tuple[float, float] = (0.15, 5.0)
+    #: Between attempts to reach an agent: the first for as long as agents usually need, then doubled up to the last.
+    open_every: tuple[float, float] = (0.1, 5.0)
+    open_quickly: int = 20
     #: After so long without an answer of the agent the page says so.
     open_quiet: float = 4.0
     #: A job that has its node but no session after so long is stopped, with outcome launch-failed.
     launch_limit: float = 600.0
     #: Between looks at a server that starts.
-    ready_every: tuple[float, float] = (0.1, 1.0)
+    ready_every: tuple[float, float] = (0.1, 0.4)
     #: The server's own time to end in order, and between cancellations.
     stop_grace: float = 10.0
     cancel_every: tuple[float, float] = (3.0, 30.0)

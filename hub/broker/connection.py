@@ -128,7 +128,7 @@ async def _not_yet(work: Work, error: Exception) -> float | None:
     # While the login node is away nothing is known of the agent: that is no reason to give it up.
     if _late(work) and not unreachable and work.record.unknown_since is None:
         return await _give_up(work, f"the agent does not answer: {words}")
-    return backoff(timing.open_every, work.tries)
+    return backoff(timing.open_every, work.tries - timing.open_quickly)
 
 
 async def _say(work: Work, words: str, code: str) -> None:

@@ -87,15 +87,13 @@ class BatchSystem(ABC):
 
     def script(self, job: JobSpec) -> str:
         """The job's whole script, fit to be shown to the person as a preview."""
-        directory = shlex.quote(job.directory)
-        if job.directory.startswith("~/"):
-            directory = '"$HOME"/' + shlex.quote(job.directory[2:])
+        program, *arguments = job.command
         lines = [
             "#!/bin/bash",
             *self.directives(job),
-            f"cd -- {directory} || exit 71",
+            f"cd -- {_path(job.directory)} || exit 71",
             *job.prolog,
-            "exec " + shlex.join(job.command),
+            " ".join(["exec", _path(program), *map(shlex.quote, arguments)]),
         ]
         return "\n".join(lines) + "\n"
 
@@ -149,3 +147,8 @@ class BatchSystem(ABC):
     def parse_estimate(self, output: Output) -> datetime | None:
         """When it would start (aware), or None if the batch system does not say. Raises BatchError if it says never."""
         return None
+
+
+def _path(path: str) -> str:
+    """A path as a shell word; the shell of the job knows the home that "~/" means."""
+    return '"$HOME"/' + shlex.quote(path[2:]) if path.startswith("~/") else shlex.quote(path)

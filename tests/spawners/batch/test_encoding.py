@@ -112,7 +112,10 @@ def check_body(job: JobSpec, body: Sequence[str], *, log: bool = False) -> None:
     if log:
         assert rest.pop(0) == "exec >>log 2>&1"
     assert tuple(rest[:-1]) == job.prolog
-    assert shlex.split(rest[-1]) == ["exec", *job.command]
+    program, *arguments = job.command
+    home = program.startswith("~/")
+    words = rest[-1].replace('exec "$HOME"/', "exec ~/", 1) if home else rest[-1]
+    assert shlex.split(words) == ["exec", program, *arguments]
 
 
 def check_plain(lines: Sequence[str]) -> None:
