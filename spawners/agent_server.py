@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncssh
 from perijove.spawners.agent_net import addresses, owner_of
-from perijove.spawners.pipe import PACKET, WINDOW, Pipe, to_socket
+from perijove.spawners.pipe import PACKET, WINDOW, Gate, Pipe, keep_buffers, to_socket
 from perijove.spawners.ports import ports
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class Back:
         self.port = 0
         self._server: asyncio.Server | None = None
         self._gateway: asyncssh.SSHServerConnection | None = None
+        self._gate: Gate | None = None
         self._here = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -53,9 +54,9 @@ class Back:
         if self._server is not None:
             self._server.close()
 
-    def lead_to(self, gateway: asyncssh.SSHServerConnection) -> None:
+    def lead_to(self, gateway: asyncssh.SSHServerConnection, gate: Gate | None) -> None:
         """From now on connections go to `gateway`."""
-        self._gateway = gateway
+        self._gateway, self._gate = gateway, gate
         self._here.set()
 
     def forget(self, gateway: asyncssh.SSHServerConnection) -> None:
@@ -86,8 +87,15 @@ class Back:
                 if gateway is None:
                     pipe.close()
                     return
+                gate = self._gate
                 _, session = await gateway.create_connection(
-                    Pipe, "127.0.0.1", self.port, host, port, window=WINDOW, max_pktsize=PACKET  # type: ignore[arg-type]
+                    lambda: Pipe(gate),  # type: ignore[arg-type,return-value]  # it has all call-backs of a session
+                    "127.0.0.1",
+                    self.port,
+                    host,
+                    port,
+                    window=WINDOW,
+                    max_pktsize=PACKET,
                 )
         except (TimeoutError, asyncssh.Error, OSError):
             pipe.close()
@@ -131,9 +139,10 @@ class GatewaySide(asyncssh.SSHServer):
         self._agent, self._back = agent, back
         self._keys = {key.public_data for key in keys}
         self._connection: asyncssh.SSHServerConnection | None = None
+        self._gate: Gate | None = None
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
-        self._connection = conn
+        self._connection, self._gate = conn, Gate(conn)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._connection is not None:
@@ -152,31 +161,31 @@ class GatewaySide(asyncssh.SSHServer):
         """A channel to the session's own socket, and to no other."""
         if self._connection is None or dest_path != str(self._agent.socket):
             return False
-        return self._connection.create_unix_channel(window=WINDOW, max_pktsize=PACKET), _to_server(dest_path)
+        channel = self._connection.create_unix_channel(window=WINDOW, max_pktsize=PACKET)
+        return channel, _to_server(dest_path, self._gate)
 
     def server_requested(self, listen_host: str, listen_port: int) -> Any:
         """The gateway offers to serve the loopback port."""
         if self._connection is None or listen_host != "127.0.0.1" or listen_port not in (0, self._back.port):
             return False
-        self._back.lead_to(self._connection)
+        self._back.lead_to(self._connection, self._gate)
         return _Listener(self._back, self._connection)
 
 
-async def _to_server(path: str) -> Pipe:
+async def _to_server(path: str, gate: Gate | None) -> Pipe:
     """The session that serves a channel to the socket at `path`."""
     try:
         socket_side = await to_socket(path)
     except OSError as error:
         raise asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, str(error)) from None
-    channel_side = _ChannelSide(socket_side)
-    return channel_side
+    return _ChannelSide(socket_side, gate)
 
 
 class _ChannelSide(Pipe):
     """The channel's side, which is joined to the socket as soon as the channel is open."""
 
-    def __init__(self, socket_side: Pipe) -> None:
-        super().__init__()
+    def __init__(self, socket_side: Pipe, gate: Gate | None) -> None:
+        super().__init__(gate)
         self._socket_side = socket_side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -229,6 +238,7 @@ def bind(agent: Agent) -> list[socket.socket]:
 
 async def listen(agent: Agent) -> list[Any]:
     """Open the agent's ports; everything that is to be closed at the end. Raises OSError."""
+    keep_buffers()
     host_key = asyncssh.import_private_key(agent.keys.host_key)
     keys = [asyncssh.import_public_key(key) for key in agent.keys.client_keys]
     back = Back()

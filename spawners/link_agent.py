@@ -7,10 +7,12 @@ key), and nobody between the two can read it: the login node sees ciphertext onl
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 import asyncssh
 from perijove.spawners.link import AGENT_USER, CIPHERS, LinkError, LinkProblem, NoAgent, WrongKey
+from perijove.spawners.link_master import Master
 from perijove.spawners.pipe import PACKET, WINDOW
 
 #: Seconds until a node that does not answer counts as one without an agent.
@@ -42,41 +44,87 @@ async def connect(
     *,
     host_key: str,
     client_key: asyncssh.SSHKey,
-    through: asyncssh.SSHClientConnection | None,
+    through: asyncssh.SSHClientConnection | Master | None,
 ) -> asyncssh.SSHClientConnection:
     """Connect to an agent, directly or `through` a login node. Raises as `Link.connect`."""
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
-            return await asyncssh.connect(
-                host,
-                port,
-                tunnel=Hop(through) if through is not None else (),
-                known_hosts=([asyncssh.import_public_key(host_key)], [], []),
-                client_keys=[client_key],
-                username=AGENT_USER,
-                config=[],
-                agent_path=None,
-                agent_forwarding=False,
-                encryption_algs=CIPHERS[:2],
-                kex_algs=["curve25519-sha256"],
-                server_host_key_algs=["ssh-ed25519"],
-                compression_algs=None,
-                preferred_auth=["publickey"],
-                keepalive_interval=KEEPALIVE_INTERVAL,
-                keepalive_count_max=KEEPALIVE_COUNT,
-                rekey_bytes=1 << 34,
-            )
+            if isinstance(through, Master):
+                return await _through_master(through, host, port, host_key, client_key)
+            way = {"tunnel": Hop(through)} if through is not None else {}
+            return await _handshake(host, port, host_key, client_key, **way)
+    except LinkError as error:
+        if error.problem is LinkProblem.REFUSED:
+            raise LinkError(LinkProblem.REFUSED, f"{_FORWARDING} ({error.detail})") from None
+        raise
     except asyncssh.ChannelOpenError as error:
         if error.code == asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED:
             raise LinkError(LinkProblem.REFUSED, f"{_FORWARDING} ({error.reason})") from None
-        if through is not None and through.is_closed():
+        if isinstance(through, asyncssh.SSHClientConnection) and through.is_closed():
             raise LinkError(LinkProblem.UNREACHABLE, "the connection to the login node broke") from None
         raise NoAgent(f"{host}:{port}: {error.reason}") from None
     except (asyncssh.HostKeyNotVerifiable, asyncssh.PermissionDenied) as error:
         raise WrongKey(f"{host}:{port}: {error.reason}") from None
     except TimeoutError:
         raise NoAgent(f"{host}:{port}: no answer in {CONNECT_TIMEOUT:g} s") from None
+    except (BrokenPipeError, ConnectionResetError) as error:
+        raise WrongKey(f"{host}:{port}: {error}") from None
     except OSError as error:
         raise NoAgent(f"{host}:{port}: {error}") from None
     except asyncssh.Error as error:  # no SSH server, or one that ended the connection
         raise WrongKey(f"{host}:{port}: {error.reason}") from None
+
+
+async def _handshake(
+    host: str, port: int, host_key: str, client_key: asyncssh.SSHKey, **way: Any
+) -> asyncssh.SSHClientConnection:
+    """An SSH connection to the agent, over what `way` says."""
+    return await asyncssh.connect(
+        host,
+        port,
+        **way,
+        known_hosts=([asyncssh.import_public_key(host_key)], [], []),
+        client_keys=[client_key],
+        username=AGENT_USER,
+        config=[],
+        agent_path=None,
+        agent_forwarding=False,
+        encryption_algs=CIPHERS[:2],
+        kex_algs=["curve25519-sha256"],
+        server_host_key_algs=["ssh-ed25519"],
+        compression_algs=None,
+        preferred_auth=["publickey"],
+        keepalive_interval=KEEPALIVE_INTERVAL,
+        keepalive_count_max=KEEPALIVE_COUNT,
+        rekey_bytes=1 << 34,
+    )
+
+
+async def _through_master(
+    master: Master, host: str, port: int, host_key: str, client_key: asyncssh.SSHKey
+) -> asyncssh.SSHClientConnection:
+    """An SSH connection to the agent, over a channel of OpenSSH's."""
+    sock, control = await master.channel(host, port)
+    try:
+        connection = await _handshake(host, port, host_key, client_key, sock=sock)
+    except BaseException:
+        control.close()
+        sock.close()
+        raise
+    _close_after(connection, control)
+    return connection
+
+
+def _close_after(connection: asyncssh.SSHClientConnection, control: socket.socket) -> None:
+    """Close `control` when `connection` has ended."""
+    task = asyncio.create_task(connection.wait_closed())
+    _waiting.add(task)
+
+    def ended(_: object) -> None:
+        _waiting.discard(task)
+        control.close()
+
+    task.add_done_callback(ended)
+
+
+_waiting: set[asyncio.Task[None]] = set()

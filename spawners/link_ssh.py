@@ -1,12 +1,13 @@
-"""The link to a centre over SSH: one connection per account, made when it is first needed and again when it broke.
+"""The link to a centre over SSH: a connection for commands and one for streams per account, made when they are needed.
 
 - Only the host keys of the centre's description are accepted; nothing of the gateway user's own `~/.ssh` is read, no
   agent, no X11, no agent forwarding.
 - One command is run right after connecting: sshd turns off Nagle's algorithm with the first session of a connection,
   and channels that only forward have delays of 28-45 ms (p99) until then, 0.5-3 ms afterwards.
 - Commands wait for a free slot (`login.sessions`): the eleventh at once fails at a default sshd (`MaxSessions 10`).
-- A command that gets no answer retires the connection: its streams go on, as they may be healthy (a home directory
-  that hangs stops shells only), new commands and tunnels get a new connection. Keepalives (5 s x 3) find a dead one.
+- Streams go through OpenSSH where the gateway has it (see `link_master`), through the commands' connection elsewhere.
+- A command that gets no answer retires the connection: streams in it go on, as they may be healthy (a home directory
+  that hangs stops shells only), new commands get a new connection. Keepalives (5 s x 3) find a dead one.
 - While a login node cannot be reached callers fail at once with the last reason, until the next attempt is due.
 """
 
@@ -18,7 +19,7 @@ import asyncio
 from typing import Any
 
 import asyncssh
-from perijove.spawners import remote
+from perijove.spawners import link_master, remote
 from perijove.spawners.centre import Centre
 from perijove.spawners.link import (
     ANSWER_LIMIT,
@@ -33,10 +34,10 @@ from perijove.spawners.link import (
     shell_words,
 )
 from perijove.spawners.link_agent import KEEPALIVE_COUNT, KEEPALIVE_INTERVAL, connect
+from perijove.spawners.link_kept import Kept
+from perijove.spawners.link_master import Master
 
 CONNECT_TIMEOUT = 15.0
-#: Seconds between attempts to reach a login node: doubled from the first to the last.
-BACKOFF = (0.5, 30.0)
 
 
 class SSHLink(Link):
@@ -44,13 +45,10 @@ class SSHLink(Link):
 
     def __init__(self, centre: Centre, account: Account) -> None:
         super().__init__(centre, account)
-        self._connection: asyncssh.SSHClientConnection | None = None
+        self._commands = Kept(self._open, lambda connection: not connection.is_closed())
+        self._streams = Kept(self._open_master, lambda master: master.alive)
         self._retired: list[asyncssh.SSHClientConnection] = []
-        self._lock = asyncio.Lock()
         self._slots = asyncio.Semaphore(centre.login.sessions)
-        self._wait = 0.0
-        self._not_before = 0.0
-        self._failure: LinkError | None = None
 
     async def launch(self, request: dict[str, Any], *, timeout: float = 30.0) -> dict[str, Any]:
         """As `Link.launch`."""
@@ -58,7 +56,7 @@ class SSHLink(Link):
         argv = launcher_argv(self.centre, self.account)
         try:
             async with asyncio.timeout(timeout), self._slots:
-                connection = await self._connected()
+                connection = await self._commands.get()
                 data = encode(self.centre, request)
                 command = shell_words(argv)
                 try:
@@ -66,7 +64,7 @@ class SSHLink(Link):
                 except asyncssh.ChannelOpenError:
                     if not connection.is_closed():
                         raise
-                    connection = await self._connected()  # it broke while idle: nothing was run yet
+                    connection = await self._commands.get()  # it broke while idle: nothing was run yet
                     answer = await remote.run(connection, command, data, limit=ANSWER_LIMIT, timeout=timeout)
         except TimeoutError:
             self._retire(connection)
@@ -87,34 +85,26 @@ class SSHLink(Link):
         self, node: str, port: int, *, host_key: str, client_key: asyncssh.SSHKey
     ) -> asyncssh.SSHClientConnection:
         """As `Link.connect`."""
-        through = await self._connected()
+        through = await (self._streams.get() if link_master.available() else self._commands.get())
         return await connect(node, port, host_key=host_key, client_key=client_key, through=through)
 
     async def close(self) -> None:
-        """End the connection and all that goes over it."""
-        ending = [connection for connection in (self._connection, *self._retired) if connection is not None]
-        self._connection, self._retired = None, []
+        """End the connections and all that goes over them."""
+        master, self._streams.now = self._streams.now, None
+        if master is not None:
+            await master.close()
+        ending = [connection for connection in (self._commands.now, *self._retired) if connection is not None]
+        self._commands.now, self._retired = None, []
         for connection in ending:
             connection.abort()
         await asyncio.gather(*(connection.wait_closed() for connection in ending))
 
-    async def _connected(self) -> asyncssh.SSHClientConnection:
-        """The connection to the login node. Raises LinkError, at once while the next attempt is not yet due."""
-        async with self._lock:
-            if self._connection is not None and not self._connection.is_closed():
-                return self._connection
-            now = asyncio.get_running_loop().time()
-            if self._failure is not None and now < self._not_before:
-                raise LinkError(self._failure.problem, self._failure.detail)
-            try:
-                self._connection = await self._open()
-            except LinkError as failure:
-                self._wait = min(max(2 * self._wait, BACKOFF[0]), BACKOFF[1])
-                self._not_before = asyncio.get_running_loop().time() + self._wait
-                self._failure = failure
-                raise
-            self._failure, self._wait = None, 0.0
-            return self._connection
+    async def _open_master(self) -> Master:
+        """A new connection for streams."""
+        old, login = self._streams.now, self.centre.login
+        if old is not None:
+            await old.close()
+        return await Master.open(login, self.account.name or login.account, self.account.key_file or login.key_file)
 
     async def _open(self) -> asyncssh.SSHClientConnection:
         """A new connection, with its first command done."""
@@ -158,8 +148,8 @@ class SSHLink(Link):
         """Use `connection` for nothing new; end it if nothing goes over it."""
         if connection is None:
             return
-        if connection is self._connection:
-            self._connection = None
+        if connection is self._commands.now:
+            self._commands.now = None
         self._retired = [old for old in self._retired if not old.is_closed()]
         if not connection.is_closed() and connection not in self._retired:
             self._retired.append(connection)

@@ -22,7 +22,7 @@ from typing import Any
 import asyncssh
 from perijove.spawners import remote
 from perijove.spawners.link import Link, LinkError, NoAgent, WrongKey, printable
-from perijove.spawners.pipe import PACKET, WINDOW, Pipe, to_address
+from perijove.spawners.pipe import PACKET, WINDOW, Gate, Pipe, keep_buffers, to_address
 from perijove.spawners.ports import ports
 from perijove.spawners.tunnel_listener import Listener
 from perijove.spawners.tunnel_types import AgentAddress, AgentInfo, Hello, TunnelError, TunnelProblem
@@ -63,6 +63,7 @@ class Tunnel:
         self._api = api
         self._on_change = on_change
         self._connection: asyncssh.SSHClientConnection | None = None
+        self._gate: Gate | None = None
         self._listener = Listener(local_port, self._channel)
         self._keeper: asyncio.Task[None] | None = None
         self._opening = asyncio.Lock()
@@ -89,6 +90,7 @@ class Tunnel:
         async with self._opening:
             if self.up and self.hello is not None:
                 return self.hello
+            keep_buffers()
             await self._listener.open()
             connection = await self._find()
             try:
@@ -102,7 +104,7 @@ class Tunnel:
             except BaseException:
                 connection.abort()
                 raise
-            self._connection, self.hello = connection, hello
+            self._connection, self.hello, self._gate = connection, hello, Gate(connection)
             self._listener.set_up(True)
         self._on_change(True)
         if self._keeper is None:
@@ -220,7 +222,7 @@ class Tunnel:
         if self._connection is None or self.hello is None:
             raise ConnectionError("the tunnel is not open")
         _, session = await self._connection.create_unix_connection(
-            Pipe,  # type: ignore[arg-type]  # it has all call-backs of a session
+            lambda: Pipe(self._gate),  # type: ignore[arg-type,return-value]  # it has all call-backs of a session
             self.hello.socket,
             window=WINDOW,
             max_pktsize=PACKET,
@@ -234,14 +236,14 @@ class Tunnel:
             hub = await to_address(*self._api)
         except OSError as error:
             raise asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, str(error)) from None
-        return _ApiSide(hub)
+        return _ApiSide(hub, self._gate)
 
 
 class _ApiSide(Pipe):
     """The channel's side of a connection to the hub."""
 
-    def __init__(self, hub: Pipe) -> None:
-        super().__init__()
+    def __init__(self, hub: Pipe, gate: Gate | None) -> None:
+        super().__init__(gate)
         self._hub = hub
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -27,6 +27,12 @@ def new_key() -> asyncssh.SSHKey:
     return asyncssh.generate_private_key("ssh-ed25519")
 
 
+def write_key(key: asyncssh.SSHKey, path: str) -> None:
+    """Write a private key as OpenSSH wants it: for its owner only."""
+    Path(path).touch(0o600)
+    key.write_private_key(path)
+
+
 def centre(**changes: Any) -> Centre:
     """A small centre; `changes` replace whole tables."""
     data: dict[str, Any] = {
@@ -61,7 +67,7 @@ class LoginNode:
         self._running: set[asyncio.subprocess.Process] = set()
 
     async def __aenter__(self) -> LoginNode:
-        self.client_key.write_private_key(self.key_file)
+        write_key(self.client_key, self.key_file)
         await self.start()
         return self
 

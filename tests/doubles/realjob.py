@@ -1,18 +1,20 @@
 """A session at a real centre of the testbed, without hub or broker: launcher, batch job, agent, tunnel."""
 
+# ruff: noqa: ASYNC110
 from __future__ import annotations
 
 import asyncio
 import json
 from typing import Any
 
-from doubles.login import new_key, public
 from perijove.spawners.batch import batch_system
 from perijove.spawners.batch.base import Output
 from perijove.spawners.centre import Centre
 from perijove.spawners.job import JobSpec, JobState, JobStatus, new_session_id
 from perijove.spawners.link import Account, Link, link_for
 from perijove.spawners.tunnel import AgentAddress, Tunnel, TunnelError, TunnelProblem
+
+from doubles.login import new_key, public
 
 BASE = "~/.perijove"
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from doubles.jobs import eventually
 from doubles.login import LoginNode, centre, new_key, public
-from perijove.spawners import link_ssh
+from perijove.spawners import link_kept, link_master, link_ssh
 from perijove.spawners.link import (
     Account,
     Link,
@@ -34,6 +34,15 @@ from perijove.spawners.link_ssh import SSHLink
 async def node(tmp_path: Path) -> AsyncIterator[LoginNode]:
     async with LoginNode(tmp_path) as node:
         yield node
+
+
+@pytest.fixture(params=["ssh", "asyncssh"])
+def streams(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What streams go through: OpenSSH, or asyncssh where there is none."""
+    if request.param == "asyncssh":
+        monkeypatch.setattr(link_master, "available", lambda: False)
+    elif not link_master.available():
+        pytest.skip("there is no ssh")
 
 
 @pytest.fixture
@@ -104,7 +113,7 @@ async def test_a_connection_that_breaks_under_a_command_is_an_error_not_a_repeti
 async def test_callers_fail_at_once_while_a_login_node_is_away(
     node: LoginNode, link: SSHLink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link_ssh, "BACKOFF", (0.3, 0.3))
+    monkeypatch.setattr(link_kept, "BACKOFF", (0.3, 0.3))
     await node.stop()
     assert (await problem_of(link, status(tmp_path, "true"))).problem is LinkProblem.UNREACHABLE
     await node.start()
@@ -167,18 +176,19 @@ async def test_a_command_without_answer_leaves_the_streams_alone(
     node: LoginNode, link: SSHLink, tmp_path: Path
 ) -> None:
     await link.launch(status(tmp_path, "true"))
-    first = link._connection
+    first = link._commands.now
     node.command = "sleep 60"
     assert (await problem_of(link, status(tmp_path, "true"), timeout=0.5)).problem is LinkProblem.TIMEOUT
     node.command = ""
     assert (await link.launch(status(tmp_path, "true")))["ok"]
     assert first is not None
-    assert link._connection is not first
+    assert link._commands.now is not first
     assert not first.is_closed()
     await link.close()
     assert first.is_closed()
 
 
+@pytest.mark.usefixtures("streams")
 async def test_forwarding_that_is_not_allowed_is_said_with_advice(node: LoginNode, link: SSHLink) -> None:
     node.forwarding = False
     with pytest.raises(LinkError, match="AllowTcpForwarding yes") as caught:
@@ -186,6 +196,7 @@ async def test_forwarding_that_is_not_allowed_is_said_with_advice(node: LoginNod
     assert caught.value.problem is LinkProblem.REFUSED
 
 
+@pytest.mark.usefixtures("streams")
 async def test_only_an_agent_with_the_right_key_is_accepted(node: LoginNode, link: SSHLink) -> None:
     client = new_key()
     with pytest.raises(WrongKey):  # an SSH server, but not the one
@@ -198,6 +209,34 @@ async def test_only_an_agent_with_the_right_key_is_accepted(node: LoginNode, lin
     await silent.wait_closed()
     with pytest.raises(NoAgent):
         await link.connect("node1", port, host_key=public(new_key()), client_key=client)
+
+
+@pytest.mark.usefixtures("streams")
+async def test_streams_accept_known_host_keys_and_name_what_is_wrong(node: LoginNode, tmp_path: Path) -> None:
+    new_key().write_private_key(str(tmp_path / "other"))
+    (tmp_path / "other").chmod(0o600)
+    for behind, account, problem in (
+        (node.centre(host_keys=[public(new_key())]), Account(), LinkProblem.HOST_KEY),
+        (node.centre(), Account(key_file=str(tmp_path / "other")), LinkProblem.LOGIN),
+        (node.centre(), Account(key_file=str(tmp_path / "missing")), LinkProblem.LOGIN),
+        (node.centre(port=9), Account(), LinkProblem.UNREACHABLE),
+    ):
+        link = link_for(behind, account)
+        with pytest.raises(LinkError) as caught:
+            await link.connect("node1", 9, host_key=public(new_key()), client_key=new_key())
+        assert caught.value.problem is problem
+        await link.close()
+
+
+async def test_the_stream_process_ends_with_the_link_and_leaves_nothing(node: LoginNode, link: SSHLink) -> None:
+    with pytest.raises(NoAgent):
+        await link.connect("node1", 9, host_key=public(new_key()), client_key=new_key())
+    master = link._streams.now
+    assert master is not None
+    assert master.alive
+    await link.close()
+    assert not master.alive
+    assert not master._directory.exists()
 
 
 @pytest.mark.parametrize("name", ["-oProxyCommand=x", "a b", "a;b", "$(id)", "a\n", "ä", "a" * 65, "../x", "{account}"])
@@ -246,6 +285,6 @@ async def test_nothing_of_the_gateway_users_own_ssh_is_used(
     link = link_for(node.centre(), Account())
     assert (await link.launch(status(tmp_path, "true")))["ok"]
     assert isinstance(link, SSHLink)
-    assert link._connection is not None
-    assert link._connection.get_extra_info("send_cipher") == "aes128-gcm@openssh.com"
+    assert link._commands.now is not None
+    assert link._commands.now.get_extra_info("send_cipher") == "aes128-gcm@openssh.com"
     await link.close()
