@@ -131,7 +131,7 @@ REASONS = {
             "If they do not help, give support the id of this session."
         ),
     ),
-    "cancelled": Words(N_("stopped"), N_("The job was cancelled.")),
+    "cancelled": Words(N_("stopped"), N_("The session was stopped.")),
     "walltime": Words(
         N_("time is up"),
         N_("The time that was asked for is used up, and the centre ended the job."),

@@ -88,7 +88,7 @@ def run_a_cell(page: Any, code: str) -> str:
     page.keyboard.press("Shift+Enter")
     output = page.locator(".jp-OutputArea-output pre").first
     output.wait_for(timeout=START)
-    return str(output.inner_text())
+    return str(output.inner_text()).strip()
 
 
 def test_a_person_signs_in_starts_waits_computes_and_stops(demo: Demo, visit: Callable[..., Any]) -> None:
@@ -107,7 +107,7 @@ def test_a_person_signs_in_starts_waits_computes_and_stops(demo: Demo, visit: Ca
     page.goto(session)
     page.once("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Stop").click()
-    page.get_by_text("The job was cancelled").or_(page.get_by_text("The session ended normally")).first.wait_for(
+    page.get_by_text("The session was stopped").or_(page.get_by_text("The session ended normally")).first.wait_for(
         timeout=60_000
     )
     visitor.shot("real-stopped")

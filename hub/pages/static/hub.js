@@ -21,10 +21,8 @@ function translate(words) {
 }
 
 function offer() {
-  const item = document.createElement("li");
   const link = document.createElement("a");
-  item.className = "nav-item";
-  link.className = "nav-link px-2";
+  link.className = "pj-nav-link ms-auto";
   link.href = "#";
   [link.hreflang, link.lang, link.textContent] = [other[1], other[1], other[2]];
   link.addEventListener("click", (event) => {
@@ -32,8 +30,7 @@ function offer() {
     document.cookie = `${cookie}=${other[0]}; path=${base}; max-age=31536000; samesite=lax`;
     location.reload();
   });
-  item.append(link);
-  document.querySelector("#thenavbar .navbar-nav.me-2")?.prepend(item);
+  document.getElementById("thenavbar")?.before(link);
 }
 
 document.documentElement.lang = code === "zh" ? "zh-CN" : "en-GB";

@@ -22,7 +22,6 @@ export async function follow(box, prepare) {
   let wasOpen = !onward && Boolean(box.querySelector("[data-go]"));
   let said = box.querySelector("[data-announce]")?.dataset.announce ?? "";
   for (let failures = 0; ; ) {
-    if (document.hidden) { await sleep(1); continue; }
     try {
       const query = new URLSearchParams({ seen, ...(last !== "" && { after: last }) });
       const answer = await fetch(`${box.dataset.live}?${query}`, { headers: xsrf(), redirect: "manual" });
@@ -51,6 +50,7 @@ export async function follow(box, prepare) {
     } catch {
       failures += 1;  // the gateway restarts, or the network is away: what is shown stays
     }
-    await sleep(Math.min(30, every * (1 + failures)));
+    // A tab in the background goes on, slower: its title says the state.
+    await sleep(Math.min(30, every * (1 + failures) * (document.hidden ? 3 : 1)));
   }
 }
