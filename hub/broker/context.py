@@ -88,6 +88,8 @@ class Context:
     #: Tests stop the broker here; called at each named point between two steps.
     reach: Callable[[str], Awaitable[None]] = _nothing
     submitting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(8))
+    #: Those about to be submitted: their attempts are in the store, so this many may be in doubt after a crash.
+    preparing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(24))
     opening: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(OPENING))
     watcher: Watcher | None = None
     tails: Tails | None = None

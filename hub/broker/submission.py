@@ -39,7 +39,7 @@ async def step(work: Work) -> float | None:
     context, record = work.context, work.record
     if record.attempted is not None:
         return await _doubt(work, record.attempted)
-    async with context.submitting:
+    async with context.preparing:
         command = context.system.submit(job_spec(context.centre, record))
         private, public = new_key()
         await context.reach("intent")
@@ -140,7 +140,8 @@ async def _launch(context: Context, record: Record, private: str, command: Comma
         "timeout": timing.submit_timeout,
     }
     link = context.links.get(context.centre, record.login)
-    return await link.launch(request, timeout=timing.submit_timeout + 10)
+    async with context.submitting:
+        return await link.launch(request, timeout=timing.submit_timeout + 10)
 
 
 def new_key() -> tuple[str, str]:

@@ -44,6 +44,7 @@ class Work:
         "record",
         "stale",
         "stop_sent",
+        "taken",
         "tries",
         "tunnel",
         "up",
@@ -63,6 +64,8 @@ class Work:
         #: The newest that the batch system said of the job, until it is taken up.
         self.job: JobStatus | None = None
         self.instead = False
+        #: What was taken up last: a listing that says the same again is no news.
+        self.taken: JobStatus | None = None
         #: Listings in a row that should have had the job and did not, and since when.
         self.absent = 0
         self.missing_since: datetime | None = None
@@ -116,7 +119,9 @@ class Work:
             await asyncio.sleep(0)
 
     async def change(self, transition: Transition) -> None:
-        """Make the change in the store, and go on with what is there now."""
+        """Make the change in the store, and go on with what is there now. What would change nothing costs nothing."""
+        if transition(self.record) is None:
+            return
         self.record = await self.context.sessions.change(self.record.id, transition)
 
     # --- what others put on the desk -----------------------------------------------------------------------------
@@ -129,6 +134,8 @@ class Work:
     def seen(self, job: JobStatus, *, instead: bool = False) -> None:
         """The batch system said this of the job; `instead`: of another one, in the place of one that is over."""
         self.absent, self.missing_since = 0, None
+        if job == self.taken and not instead:
+            return
         self.job, self.instead = job, instead
         self.wake.set()
 
