@@ -24,6 +24,7 @@ test: $(READY)  ## All tests that need nothing but Python
 	$(BIN)/python -m pytest -m "not real and not browser"
 
 test-real: $(READY)  ## On Debian as root: install and run the real batch systems and the browser, too
+	$(BIN)/python -m perijove.testbed.install
 	PERIJOVE_REAL=1 $(BIN)/python -m pytest -m "real or browser"
 
 bench: $(READY)  ## Side by side with what one would use instead (Debian, root); deploy/bench/README.md has figures

@@ -109,7 +109,7 @@ class Child:
         self._pump = asyncio.create_task(self._read(reading))
 
     def state(self) -> dict[str, Any]:
-        """"running" or "ended" with its exit code (negative: the signal that ended it)."""
+        """ "running" or "ended" with its exit code (negative: the signal that ended it)."""
         code = self._process.returncode if self._process else None
         if code is None:
             return {"state": "running", "pid": self._process.pid if self._process else 0, "since": self._started}

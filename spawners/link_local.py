@@ -70,5 +70,3 @@ class LocalLink(Link):
 
     async def close(self) -> None:
         """Nothing stays open."""
-
-

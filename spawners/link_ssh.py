@@ -161,5 +161,3 @@ async def _warm(connection: asyncssh.SSHClientConnection) -> None:
         await remote.run(connection, "true", b"", limit=65536, timeout=5)
     except (remote.TooMuch, TimeoutError, asyncssh.Error, OSError):
         return
-
-

@@ -30,12 +30,18 @@ GROUPS: tuple[dict[str, str], ...] = (
         "gridengine-client": "/usr/lib/gridengine/qsub",
     },
 )
+#: What the tests of `make test-real` need beside the testbed: a browser, Chinese letters for it, and a database.
+FOR_TESTS = {
+    "chromium": "/usr/bin/chromium",
+    "fonts-wqy-microhei": "/usr/share/fonts/truetype/wqy",
+    "postgresql": "/usr/bin/pg_ctlcluster",
+}
 _POLICY = Path("/usr/sbin/policy-rc.d")
 
 
-def missing() -> list[str]:
-    """The packages that are not there."""
-    return [name for group in GROUPS for name, file in group.items() if not Path(file).exists()]
+def missing(*more: dict[str, str]) -> list[str]:
+    """The packages that are not there; `more`: groups beside the testbed's own."""
+    return [name for group in (*GROUPS, *more) for name, file in group.items() if not Path(file).exists()]
 
 
 def why_not() -> str:
@@ -47,9 +53,9 @@ def why_not() -> str:
     return ""
 
 
-def install() -> list[str]:
+def install(*more: dict[str, str]) -> list[str]:
     """Install what is missing; returns it."""
-    wanted = missing()
+    wanted = missing(*more)
     if not wanted:
         return []
     made = not _POLICY.exists()
@@ -58,13 +64,13 @@ def install() -> list[str]:
         _POLICY.chmod(0o755)
     try:
         _apt("update")
-        for group in GROUPS:
+        for group in (*GROUPS, *more):
             if names := [name for name in group if name in wanted]:
                 _apt("install", "--yes", "--no-install-recommends", *names)
     finally:
         if made:
             _POLICY.unlink()
-    if left := missing():
+    if left := missing(*more):
         raise TestbedError(f"apt-get installed, but these are still missing: {', '.join(left)}")
     return wanted
 
@@ -75,3 +81,9 @@ def _apt(*arguments: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=1800, check=False, env=environment)
     if done.returncode:
         raise TestbedError(f"apt-get {' '.join(arguments)}: exit {done.returncode}: {done.stderr[-2000:]}")
+
+
+if __name__ == "__main__":
+    if reason := why_not():
+        raise SystemExit(reason)
+    print("installed:", ", ".join(install(FOR_TESTS)) or "nothing, all was there")
