@@ -82,7 +82,7 @@ class RealJob:
             status = await self.look()
             return status.node if status and status.state is JobState.RUNNING else None
 
-        return str(await within(60, running, 0.2))
+        return str(await within(240, running, 0.2))
 
     async def open(self) -> Tunnel:
         """Wait for the agent and connect to it."""
