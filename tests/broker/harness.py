@@ -38,6 +38,7 @@ FAST = Timing(
     cancel_every=(0.05, 0.1),
     forget_after=0.2,
     hub_every=(0.02, 0.1),
+    hub_alone=0.05,
     watched_for=1.0,
     lease=0.6,
     lease_every=0.1,
@@ -124,7 +125,16 @@ class FakeHub:
 
     async def servers(self) -> dict[tuple[str, str], str]:
         self._answer()
+        await self._spawners()
         return dict(self.servers_up)
+
+    async def _spawners(self) -> None:
+        """What each server's spawner does all the time: see whether its session needs an environment."""
+        assert self.broker is not None
+        for owner, server in self.servers_up:
+            record = await self.broker.sessions.by_name(owner, server)
+            if record is not None and self.broker.needs_environment(record):
+                await self.broker.hand_over(record, self.environment(owner, server), ())
 
     async def alive(self, token: str) -> bool:
         self._answer()
