@@ -38,6 +38,8 @@ LAB = Kind(
         "--ServerApp.sock_mode=0600",
         # Kernels on unix sockets: plain TCP on a shared node is open to its other users.
         "--KernelManager.transport=ipc",
+        # JupyterLab's news come from outside, which a compute node cannot reach.
+        "--LabApp.news_url=None",
     ),
     default_url="/lab",
     environment={"JUPYTERHUB_SINGLEUSER_APP": "jupyter_server.serverapp.ServerApp"},

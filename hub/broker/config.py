@@ -43,6 +43,8 @@ class Timing:
     forget_after: float = 60.0
     #: A token of an ended session is dead within a minute: the hub is asked this often until it is.
     hub_every: tuple[float, float] = (1.0, 10.0)
+    #: After a start that failed the hub has so long to find that out by itself.
+    hub_alone: float = 4.0
     #: How long one who watches is taken to be still there.
     watched_for: float = 60.0
     #: A new submission is watched closely for so long.

@@ -140,6 +140,14 @@ async def after_step(work: Work) -> float | None:
 async def _clear_hub(work: Work) -> bool:
     """Whether the hub has no server of this session any more, and takes its token no more."""
     hub, record = work.context.hub, work.record
+    # A start that failed is told to the person by the spawner itself: a stop in the middle of it would be an error 500.
+    alone = timedelta(seconds=work.context.timing.hub_alone)
+    if (
+        record.ready is None
+        and record.asked_by is None
+        and work.context.clock() - (record.ended or record.created) < alone
+    ):
+        return False
     newer = await work.context.sessions.by_name(record.owner, record.server)
     token = (work.environment or {}).get("JUPYTERHUB_API_TOKEN", "")
     try:

@@ -230,7 +230,8 @@ async def test_the_walltime_is_named_as_the_end(site: Flow) -> None:
 
 async def test_a_full_home_is_named_and_nobody_waits_for_nothing(site: Flow, testbed: Testbed) -> None:
     testbed.fault("alpha", "home-full", "community")
-    await start(site, "full", "alpha")
+    answer = await site.hub("POST", "/users/alice/servers/full", json={"centre": "alpha"})
+    assert answer.status_code == 202 or (answer.status_code == 400 and "home-full" in answer.text), answer.text
     ended = await site.reach("alice", "full", "ended", 120)
     assert "full" in (ended["detail"] + ended["outcome"]).lower(), ended
     testbed.mend()
