@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import asyncssh
-from broker.simulated import SimTunnel, SimulatedCentre
+from broker.simulated import SimulatedCentre
+from broker.simulated_tunnel import SimTunnel
 from perijove.hub.broker.broker import Broker, Parts
 from perijove.hub.broker.config import Timing
 from perijove.hub.broker.context import Context
