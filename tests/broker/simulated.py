@@ -72,21 +72,9 @@ class Job:
         return self.state is not JobState.ENDED
 
     def status(self) -> JobStatus:
-        return JobStatus(
-            self.id,
-            self.name,
-            self.state,
-            self.reason,
-            self.reason.value,
-            self.node,
-            self.user,
-            self.submitted,
-            self.started,
-            self.ended,
-            None,
-            self.restarts,
-            self.exit_code,
-        )
+        said = (self.id, self.name, self.state, self.reason, self.reason.value, self.node, self.user)
+        times = (self.submitted, self.started, self.ended, None)
+        return JobStatus(*said, *times, self.restarts, self.exit_code)
 
 
 class SimSystem(BatchSystem):
