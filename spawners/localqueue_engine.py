@@ -11,11 +11,10 @@ import signal
 import sqlite3
 import time
 from collections.abc import Collection
-from contextlib import suppress
 
 from perijove.spawners import localqueue_process as process
 from perijove.spawners.localqueue_plan import DEPTH, Running, Size, Start, Waiting, plan
-from perijove.spawners.localqueue_store import Store
+from perijove.spawners.localqueue_store import Store, discard
 
 #: Seconds beyond walltime and grace after which a pass does what `timeout` should have done.
 LATE = 10.0
@@ -112,14 +111,6 @@ def _look_after(store: Store, job: sqlite3.Row, now: float) -> None:
         process.end_marked(store.mark(job["id"]), but=job["pid"])
 
 
-def discard(folder: str) -> None:
-    """Remove a job's folder, which has files only; `shutil` would cost each command several milliseconds."""
-    with suppress(FileNotFoundError):
-        for name in os.listdir(folder):  # noqa: PTH208
-            os.unlink(os.path.join(folder, name))  # noqa: PTH108, PTH118
-        os.rmdir(folder)  # noqa: PTH106
-
-
 def terminate(job: sqlite3.Row) -> None:
     """Ask a running job to end, through its `timeout`, which sees to the rest. Its wrapper may only just have begun."""
     deadline = time.monotonic() + 1
@@ -184,6 +175,6 @@ def record(store: Store, job: sqlite3.Row, code: str, now: float) -> None:
 
 
 def end(store: Store, job: int, reason: str, now: float, **columns: object) -> None:
-    """Write down an end, and clear the job's folder away."""
+    """Write down an end; the job's folder goes once that is committed."""
     store.change(job, state="ended", reason=reason, ended=now, pid=None, **columns)
-    discard(store.folder(job))
+    store.litter.append(store.folder(job))

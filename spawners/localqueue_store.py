@@ -11,7 +11,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 #: Ended jobs are remembered for so many seconds, and so many of them at most.
 REMEMBERED = 7 * 86400.0
@@ -43,6 +43,8 @@ class Store:
 
     def __init__(self, root: str) -> None:
         """Opens the root, and makes it where there is none. Raises OSError and sqlite3.Error."""
+        #: Folders of jobs whose end is being written down.
+        self.litter: list[str] = []
         self.root = os.path.abspath(os.path.expanduser(root))  # noqa: PTH100, PTH111 - pathlib costs each command several milliseconds
         os.makedirs(os.path.join(self.root, "jobs"), mode=0o700, exist_ok=True)  # noqa: PTH103, PTH118
         self._lock = os.open(os.path.join(self.root, "lock"), os.O_RDWR | os.O_CREAT, 0o600)  # noqa: PTH118
@@ -85,7 +87,11 @@ class Store:
                 self.db.rollback()
                 raise
             self.db.commit()
+            # Not before: what a job left behind is the evidence of its end until that end is on disk.
+            while self.litter:
+                discard(self.litter.pop())
         finally:
+            self.litter.clear()
             fcntl.flock(self._lock, fcntl.LOCK_UN)
 
     def commit(self) -> None:
@@ -121,3 +127,11 @@ class Store:
         """Let go of the files."""
         self.db.close()
         os.close(self._lock)
+
+
+def discard(folder: str) -> None:
+    """Remove a job's folder, which has files only; `shutil` would cost each command several milliseconds."""
+    with suppress(FileNotFoundError):
+        for name in os.listdir(folder):  # noqa: PTH208
+            os.unlink(os.path.join(folder, name))  # noqa: PTH108, PTH118
+        os.rmdir(folder)  # noqa: PTH106
