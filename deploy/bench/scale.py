@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import resource
 import sys
 import tempfile
@@ -89,6 +90,7 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sessions", type=int, default=300)
     count = parser.parse_args().sessions
+    report, sys.stdout = sys.stdout, Path(os.devnull).open("w", encoding="utf-8")  # agents talk to their jobs' logs
     simulated = SimulatedCentre()
     with tempfile.TemporaryDirectory() as folder:
         gateway = Many(Path(folder), simulated)
@@ -96,14 +98,19 @@ async def main() -> None:
         before = resident()
         times = await ready(gateway, count)
         after = resident()
-        print(f"{count} starts at once: all ready after {times[-1]:.1f} s, median {times[count // 2]:.1f} s")
-        print(f"memory with both ends of each connection: {(after - before) / count:.0f} KiB a session")
+        print(
+            f"{count} starts at once: all ready after {times[-1]:.1f} s, median {times[count // 2]:.1f} s", file=report
+        )
+        print(f"memory with both ends of each connection: {(after - before) / count:.0f} KiB a session", file=report)
         commands = sum(simulated.counts.values())
         await asyncio.sleep(310)  # until nobody counts as waiting any more
         settled = sum(simulated.counts.values())
         await asyncio.sleep(60)
         steady = sum(simulated.counts.values()) - settled
-        print(f"batch system commands: {commands} while starting ({count} of them submissions), then {steady} a minute")
+        print(
+            f"batch system commands: {commands} while starting ({count} of them submissions), then {steady} a minute",
+            file=report,
+        )
         await gateway.stop()
     await simulated.close()
 
