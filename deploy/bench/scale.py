@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import resource
 import sys
 import tempfile
@@ -90,7 +89,7 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sessions", type=int, default=300)
     count = parser.parse_args().sessions
-    report, sys.stdout = sys.stdout, Path(os.devnull).open("w", encoding="utf-8")  # agents talk to their jobs' logs
+    report, sys.stdout = sys.stdout, sys.stderr  # agents talk, to what is the log of their job
     simulated = SimulatedCentre()
     with tempfile.TemporaryDirectory() as folder:
         gateway = Many(Path(folder), simulated)
