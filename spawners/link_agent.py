@@ -1,7 +1,11 @@
 """The SSH connection from the gateway to an agent, over whatever leads to its node.
 
 The inner connection proves that the agent is the session's own (its host key), and that we are its gateway (the client
-key), and nobody between the two can read it: the login node sees ciphertext only.
+key), and nobody between the two can read it: the login node sees ciphertext only. Both hops encrypt, then, which
+`ssh -L` to a node does not; on a machine of two cores that is the difference of the streams (deploy/bench/tunnel.py on
+the testbed, medians: 224 MB/s down and 133 up beside 352 and 364; small messages 1.0 ms beside 0.2-0.3). Per GB the
+inner hop costs 2-4 CPU seconds at the gateway and 2.5-3.5 in the job; TLS in its place was measured at 1.7 and 1.3-2,
+with a buffer of 256 KiB for each connection, a port more, and no multiplexing.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@
 
 A job at a testbed centre runs a small server that listens on the session's unix socket, as a session does, and, for the
 comparison only, on a TCP port of its node. Both ways are measured in turn, in the same minutes; the table has medians.
+Where cores are few or busy the streams are bound by CPU time, so that is measured, too: of the gateway's process, and
+of the job (agent and server). `--outer asyncssh` shows the path of a gateway without OpenSSH.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
 import asyncssh
+from perijove.spawners import link_master
 from perijove.spawners.batch import batch_system
 from perijove.spawners.batch.base import Output
 from perijove.spawners.job import JobSpec, JobState, new_session_id
@@ -183,7 +186,7 @@ def _output(answer: dict[str, Any]) -> Output:
 async def forward(stack: AsyncExitStack, name: str, node: str, port: int) -> int:
     """`ssh -L` to the same server; the local port."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
-        local = sock.getsockname()[1]
+        local = int(sock.getsockname()[1])
     argv = Testbed().ssh(name, "alice")
     options = ["-o", "Ciphers=aes128-gcm@openssh.com", "-o", "ExitOnForwardFailure=yes"]
     # With a session (a command), as without one sshd leaves Nagle's algorithm on.
@@ -214,10 +217,14 @@ async def measure(name: str, rounds: int) -> dict[str, dict[str, float]]:
         ways = {"tunnel": tunnel.local_port, "ssh -L": await forward(stack, name, node, port)}
         table: dict[str, dict[str, float]] = {}
         for measure_name in MEASURES:
-            figures: dict[str, list[float]] = {way: [] for way in ways}
+            figures: dict[str, list[float]] = {way: [] for way in (*ways, "gateway CPU", "job CPU")}
             for _ in range(rounds):
                 for way, local in ways.items():
+                    gateway, job = time.process_time(), (await tunnel.info()).cpu
                     figures[way].append(await probe(measure_name, local))
+                    if way == "tunnel":
+                        figures["gateway CPU"].append((time.process_time() - gateway) / STREAM * 1e9)
+                        figures["job CPU"].append(((await tunnel.info()).cpu - job) / STREAM * 1e9)
             table[measure_name] = {way: statistics.median(values) for way, values in figures.items()}
         return table
 
@@ -230,15 +237,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="the data path of a session beside ssh -L")
     parser.add_argument("--centre", default="alpha")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--outer", choices=["ssh", "asyncssh"], default="ssh")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
+    if arguments.outer == "asyncssh":
+        link_master.available = lambda: False
     table = asyncio.run(measure(arguments.centre, arguments.rounds))
     if arguments.json:
         print(json.dumps(table))
         return
-    print(f"{'':24}{'tunnel':>10}{'ssh -L':>10}{'ratio':>8}")
+    print(f"{'':24}{'tunnel':>10}{'ssh -L':>10}{'ratio':>8}{'CPU s/GB of gateway':>22}{'of job':>8}")
     for name, row in table.items():
-        print(f"{name:24}{row['tunnel']:10.2f}{row['ssh -L']:10.2f}{row['tunnel'] / row['ssh -L']:8.2f}")
+        line = f"{name:24}{row['tunnel']:10.2f}{row['ssh -L']:10.2f}{row['tunnel'] / row['ssh -L']:8.2f}"
+        print(line + (f"{row['gateway CPU']:22.1f}{row['job CPU']:8.1f}" if "stream" in name else ""))
 
 
 if __name__ == "__main__":
