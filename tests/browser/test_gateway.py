@@ -84,6 +84,8 @@ def run_a_cell(page: Any, code: str) -> str:
     page.get_by_title("Python 3 (ipykernel)").first.click(timeout=START)
     cell = page.locator(".jp-Notebook .jp-Cell .cm-content").first
     cell.click(timeout=START)
+    # JupyterLab forgets what is run before its kernel is there, and says nothing.
+    page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for(timeout=START)
     page.keyboard.type(code)
     page.keyboard.press("Shift+Enter")
     output = page.locator(".jp-OutputArea-output pre").first
