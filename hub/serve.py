@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import resource
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -39,6 +40,13 @@ def state_lock(settings: Settings) -> Iterator[None]:
         except BlockingIOError:
             raise AlreadyRunning(f"a gateway is running with {settings.state_dir}") from None
         yield
+
+
+def allow_many_files() -> None:
+    """Lets the processes started from now on open as many files as the system grants: each session needs several
+    sockets, and the usual soft limit (1,024) would be reached with some hundred sessions."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def plans(settings: Settings, config: Path) -> tuple[Plan, Plan, Plan]:
@@ -113,6 +121,7 @@ async def running(settings: Settings, config: Path, *, lock: bool = True) -> Asy
     async with AsyncExitStack() as stack:
         if lock:
             stack.enter_context(state_lock(settings))
+        allow_many_files()
         gateway = Gateway(settings, config)
         for child in (gateway.proxy, gateway.broker, gateway.hub):
             stack.push_async_callback(child.stop)

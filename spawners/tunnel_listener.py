@@ -65,7 +65,7 @@ class _Client(Pipe):
             self.early.clear()
             self.transport.resume_reading()
             self.transport.write(unavailable())
-            self.transport.write_eof()
+            self.write_eof()
             asyncio.get_running_loop().call_later(READ, self.close)
 
 

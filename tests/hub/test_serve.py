@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,7 +15,7 @@ import psutil
 import pytest
 from perijove.hub import proxy
 from perijove.hub.children import Child, Plan, StartFailed
-from perijove.hub.serve import AlreadyRunning, hub_config_file, plans, state_lock
+from perijove.hub.serve import AlreadyRunning, allow_many_files, hub_config_file, plans, state_lock
 from perijove.hub.settings import Settings
 
 Eventually = Callable[..., Awaitable[Any]]
@@ -124,3 +125,13 @@ def test_no_secret_stands_in_a_command_line(tmp_path: Path) -> None:
 def test_the_proxy_is_the_pinned_one(tmp_path: Path) -> None:
     script = Path(proxy.ensure()[1])
     assert f'"version": "{proxy.VERSION}"' in (script.parents[1] / "package.json").read_text()
+
+
+def test_a_gateway_may_open_as_many_files_as_the_system_grants() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+        allow_many_files()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
