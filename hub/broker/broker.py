@@ -60,7 +60,7 @@ class Broker:
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
         self.bulletin = Bulletin()
-        self.sessions = Sessions(parts.database, self.bulletin, parts.clock)
+        self.sessions = Sessions(parts.database, self.bulletin, parts.clock, parts.ports)
         self.holder = secrets.token_hex(8)
         self.leases = Leases(parts.database, self.holder, parts.clock, parts.timing.lease)
         self.keepers: dict[str, Keeper] = {}
@@ -162,7 +162,7 @@ class Broker:
             created=self.parts.clock(),
         )
         news = News.of("checked", cores=placement.cores, centre=placement.centre.id, queue=placement.queue.name)
-        record, _ = await self.sessions.open(draft, self.tag, self.parts.ports, [news], self.parts.per_person)
+        record, _ = await self.sessions.open(draft, self.tag, [news], self.parts.per_person)
         self.work(record)
         return record
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -104,10 +105,13 @@ async def _open(work: Work) -> Hello:
     try:
         async with context.opening, asyncio.timeout(30):
             hello = await tunnel.open()
-    except BaseException:
+    except BaseException as error:
         if made is None:
             with contextlib.suppress(OSError, TimeoutError):
                 await tunnel.close()
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE and record.ready is None:
+            # Nobody was told of the port yet; a session that is up waits for its own, which the hub's route leads to.
+            work.record = await context.sessions.move(record.id)
         raise
     work.tunnel = tunnel
     return hello

@@ -37,10 +37,14 @@ class TooMany(Exception):
 class Sessions:
     """All sessions of this gateway."""
 
-    def __init__(self, database: Database, bulletin: Bulletin, clock: Clock = utc_now) -> None:
+    def __init__(
+        self, database: Database, bulletin: Bulletin, clock: Clock = utc_now, ports: tuple[int, int] = (20000, 29999)
+    ) -> None:
         self.database = database
         self.bulletin = bulletin
         self.clock = clock
+        #: The first and the last local port of sessions' tunnels.
+        self.ports = ports
 
     async def tag(self) -> str:
         """The gateway's own mark; made when it is first asked for."""
@@ -54,9 +58,7 @@ class Sessions:
 
         return await self.database.write(work)
 
-    async def open(
-        self, draft: Record, tag: str, ports: tuple[int, int], news: Sequence[News], most: int
-    ) -> tuple[Record, bool]:
+    async def open(self, draft: Record, tag: str, news: Sequence[News], most: int) -> tuple[Record, bool]:
         """The live session of `draft`'s owner and server, made from `draft` if there is none (then True).
 
         It gets an id and a local port. At most `most` live sessions of one owner.
@@ -71,9 +73,8 @@ class Sessions:
                 return live, False
             if len(c.scalars(select(sessions.c.id).where(mine, sessions.c.live.is_(True))).all()) >= most:
                 raise TooMany
-            record = replace(
-                draft, id=new_session_id(tag), live=True, local_port=_free_port(c, ports), created=self.clock()
-            )
+            port = _free_port(c, self.ports)
+            record = replace(draft, id=new_session_id(tag), live=True, local_port=port, created=self.clock())
             c.execute(insert(sessions).values(**_plain(record.row())))
             return _apply(c, record, Change({}, tuple(news)), self.clock()), True
 
@@ -81,6 +82,21 @@ class Sessions:
         if new:
             self.bulletin.announce(record.id)
         return record, new
+
+    async def move(self, session: str) -> Record:
+        """Another local port for a session: a program that is not ours listens on the one it has.
+
+        Raises:
+            NoPort.
+        """
+
+        def work(c: Connection) -> Record:
+            record = _one(c, sessions.c.id == session)
+            if record is None:
+                raise LookupError(session)
+            return _apply(c, record, Change({"local_port": _free_port(c, self.ports)}), self.clock())
+
+        return await self.database.write(work)
 
     async def change(self, session: str, transition: Transition) -> Record:
         """The session after `transition`, which sees it as it is in the store now; None from it leaves it as it is."""

@@ -223,6 +223,16 @@ async def _connected(gateway: Gateway, session: str, wanted: bool) -> bool:
     return (await gateway.get_session(session)).connected is wanted
 
 
+async def test_a_session_whose_local_port_a_stranger_took_gets_another(gateway: Gateway) -> None:
+    await gateway.start()
+    record = await gateway.open()
+    await gateway.at(record.id, Stage.QUEUED)
+    gateway.centre.taken[record.local_port or 0] = object()  # type: ignore[assignment]
+    gateway.centre.run(gateway.centre.live()[0])
+    up = await gateway.at(record.id, Stage.READY)
+    assert up.local_port not in (None, record.local_port)
+
+
 async def test_one_hanging_centre_does_not_delay_another(tmp_path, gateway: Gateway) -> None:  # type: ignore[no-untyped-def]
     from broker.simulated import SimulatedCentre, centre
 

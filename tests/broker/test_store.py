@@ -26,7 +26,7 @@ PORTS = (20000, 20009)
 async def sessions(url: str) -> AsyncIterator[Sessions]:
     database = Database(url)
     await database.migrate()
-    yield Sessions(database, Bulletin())
+    yield Sessions(database, Bulletin(), ports=PORTS)
     await database.close()
 
 
@@ -35,7 +35,7 @@ def draft(owner: str = "ada", server: str = "") -> Record:
 
 
 async def opened(sessions: Sessions, owner: str = "ada", server: str = "", most: int = 20) -> Record:
-    record, _ = await sessions.open(draft(owner, server), "abc", PORTS, [News.of("checked")], most)
+    record, _ = await sessions.open(draft(owner, server), "abc", [News.of("checked")], most)
     return record
 
 
