@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from perijove.hub.broker import transitions
@@ -34,6 +36,8 @@ from perijove.spawners.watcher import LinkPool
 from sqlalchemy.exc import SQLAlchemyError
 
 log = logging.getLogger(__name__)
+#: Of so many people the hub is asked one by one.
+FEW = 10
 
 
 @dataclass(slots=True)
@@ -204,24 +208,35 @@ class Broker:
                     await self.sessions.tell(record.id, News.of("hub-refused", detail=str(error)))
 
     async def _attach(self) -> None:
-        """Live sessions whose server the hub has forgotten (it crashed while they queued) get it back."""
-        while True:
-            await asyncio.sleep(self.parts.timing.attach_every)
+        """Live sessions whose server the hub has forgotten (it crashed while they queued) get it back.
+
+        The hub writes a server down only when it is up: those on their way are looked at often, all now and then, as
+        each look at everybody keeps a hub with a thousand servers from answering for a third of a second.
+        """
+        timing = self.parts.timing
+        often = max(1, round(timing.attach_all_every / timing.attach_every))
+        for turn in itertools.count():
+            await asyncio.sleep(timing.attach_every)
             try:
-                await self.attach()
+                await self.attach(everybody=turn % often == 0)
             except HubTrouble as error:
                 log.info("the hub does not say which servers there are: %s", error)
             except SQLAlchemyError as error:
                 log.warning("%s", error)
 
-    async def attach(self) -> None:
+    async def attach(self, *, everybody: bool = True) -> None:
         """One round of that. A session that the spawner itself opened moments ago is left alone."""
-        ours = [work.record for keeper in self.keepers.values() for work in keeper.works.values() if work.record.live]
+        now = self.parts.clock()
+        works = [work.record for keeper in self.keepers.values() for work in keeper.works.values()]
+        ours = [r for r in works if r.live and (now - r.created).total_seconds() > 3]
+        if not everybody:
+            settled = now - timedelta(seconds=self.parts.timing.attach_all_every)
+            ours = [r for r in ours if r.ready is None or r.ready > settled]
         if not ours:
             return
-        servers = await self.parts.hub.servers()
-        now = self.parts.clock()
-        lost = [r for r in ours if not servers.get((r.owner, r.server)) and (now - r.created).total_seconds() > 3]
+        owners = {record.owner for record in ours}
+        servers = await self.parts.hub.servers(owners if len(owners) <= FEW else None)
+        lost = [record for record in ours if not servers.get((record.owner, record.server))]
         await asyncio.gather(*(self.start_at_hub(record) for record in lost[:50]))
 
 

@@ -51,9 +51,10 @@ class Timing:
     fresh_for: float = 300.0
     lease: float = 30.0
     lease_every: float = 8.0
-    #: Between looks for sessions that another process wrote, and for servers that the hub lost.
+    #: Between looks for sessions that another process wrote, and for servers that the hub lost (on their way; any).
     scan_every: float = 5.0
     attach_every: float = 5.0
+    attach_all_every: float = 60.0
 
 
 #: Submissions and connections under way at once, per centre.

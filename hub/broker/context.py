@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -58,8 +58,8 @@ class HubSide(Protocol):
     async def stop(self, owner: str, server: str) -> bool:
         """Have the server stopped; True once it is."""
 
-    async def servers(self) -> dict[tuple[str, str], str]:
-        """All active servers: (owner, server) -> "ready", or what is pending."""
+    async def servers(self, owners: Collection[str] | None = None) -> dict[tuple[str, str], str]:
+        """Active servers, of `owners` or of everybody: (owner, server) -> "ready", or what is pending."""
 
     async def alive(self, token: str) -> bool:
         """Whether the hub still takes this token."""

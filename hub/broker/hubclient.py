@@ -7,6 +7,7 @@ to one that runs 400 "is already running"; a DELETE answers 202 while it stops, 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -17,7 +18,8 @@ from perijove.hub.broker.hubtrouble import HubRefused, HubSilent
 TIMEOUT = 30.0
 #: Requests at once: the hub is one process.
 AT_ONCE = 10
-_PAGE = 200
+#: People in one answer: the hub answers nobody else while it makes one.
+_PAGE = 50
 
 
 class HubClient:
@@ -59,9 +61,16 @@ class HubClient:
         _check(answer)
         return server not in (_object(answer).get("servers") or {})
 
-    async def servers(self) -> dict[tuple[str, str], str]:
-        """All active servers: (owner, server) -> "ready" or what is pending ("spawn", "stop")."""
+    async def servers(self, owners: Collection[str] | None = None) -> dict[tuple[str, str], str]:
+        """Active servers, of `owners` or of everybody: (owner, server) -> "ready" or what is pending."""
         found: dict[tuple[str, str], str] = {}
+        if owners is not None:
+            for owner in owners:
+                answer = await self._call("GET", f"/users/{quote(owner, safe='')}")
+                if answer.status_code != 404:
+                    _check(answer)
+                    found |= _servers_of(_object(answer))
+            return found
         offset = 0
         while True:
             answer = await self._call("GET", f"/users?state=active&limit={_PAGE}&offset={offset}")
@@ -70,8 +79,7 @@ class HubClient:
             if not isinstance(people, list):
                 raise HubRefused("the hub's answer is not a list of people")
             for person in people:
-                for name, server in (person.get("servers") or {}).items():
-                    found[person["name"], name] = str(server.get("pending") or ("ready" if server.get("ready") else ""))
+                found |= _servers_of(person)
             if len(people) < _PAGE:
                 return found
             offset += _PAGE
@@ -102,6 +110,14 @@ class HubClient:
         if answer.status_code in (429, 502, 503, 504):
             raise HubSilent(f"the hub answered {answer.status_code}")
         return answer
+
+
+def _servers_of(person: Mapping[str, Any]) -> dict[tuple[str, str], str]:
+    """A person's servers, from the hub's model of the person."""
+    return {
+        (person["name"], name): str(server.get("pending") or ("ready" if server.get("ready") else ""))
+        for name, server in (person.get("servers") or {}).items()
+    }
 
 
 def _server(owner: str, server: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ FAST = Timing(
     lease_every=0.1,
     scan_every=0.1,
     attach_every=0.1,
+    attach_all_every=0.5,
 )
 
 
@@ -124,10 +125,10 @@ class FakeHub:
             del self.tokens[token]
         return True
 
-    async def servers(self) -> dict[tuple[str, str], str]:
+    async def servers(self, owners: Collection[str] | None = None) -> dict[tuple[str, str], str]:
         self._answer()
         await self._spawners()
-        return dict(self.servers_up)
+        return {whose: state for whose, state in self.servers_up.items() if owners is None or whose[0] in owners}
 
     async def _spawners(self) -> None:
         """What each server's spawner does all the time: see whether its session needs an environment."""

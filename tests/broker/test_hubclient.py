@@ -80,6 +80,21 @@ async def test_all_pages_of_people_are_read() -> None:
     await hub.close()
 
 
+async def test_servers_of_a_few_people_are_asked_for_by_name() -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.raw_path.decode())
+        if "gone" in asked[-1]:
+            return httpx.Response(404)
+        return httpx.Response(200, json={"name": "a/b", "servers": {"work": {"ready": False, "pending": "spawn"}}})
+
+    hub = client(answer)
+    assert await hub.servers(["a/b", "gone"]) == {("a/b", "work"): "spawn"}
+    assert asked == ["/hub/api/users/a%2Fb", "/hub/api/users/gone"]
+    await hub.close()
+
+
 async def test_a_dead_token_is_dead_and_a_strange_answer_is_no_answer() -> None:
     hub = client(lambda r: httpx.Response(403 if r.headers["Authorization"] == "token old" else 500))
     assert not await hub.alive("old")

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import asyncssh
-from perijove.spawners import agent_server
+from perijove.spawners import agent_net, agent_server
 from perijove.spawners.agent import Keys, parse_keys
 from perijove.spawners.centre import Centre, parse
 from perijove.spawners.link import Account, Link, LinkError, LinkProblem
@@ -163,7 +163,7 @@ class SimulatedCentre:
         keys = await self._keys(job)
         folder = Path(tempfile.mkdtemp(dir=self._folder))
         agent = job.agent = SimulatedAgent(keys, folder)
-        opened = await agent_server.listen(agent)
+        opened = await agent_server.listen(agent, agent_net.bind(keys.session, keys.ports, keys.listen))
         try:
             code = await agent.run()
         finally:
