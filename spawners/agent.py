@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from perijove.spawners.agent_child import Child, become_reaper, end_descendants
+from perijove.spawners.agent_net import bind
 
 #: Seconds that a job waits for `agent.json`: the gateway hands it over again after a requeue.
 KEYS_WAIT = 300.0
@@ -199,6 +200,10 @@ async def serve(directory: Path) -> int:
     if keys is None:
         print("perijove: no agent.json came; the gateway hands it over when it sees the job", flush=True)
         return NO_KEYS
+    # The gateway is let in as far as TCP goes while the SSH server is still being loaded: it finds the agent sooner.
+    sockets = bind(keys.session, keys.ports, keys.listen)
+    for sock in sockets:
+        print("perijove: the agent listens on {}:{}".format(*sock.getsockname()[:2]), flush=True)
     with _without_searching_libraries():
         from perijove.spawners.agent_server import close, listen
 
@@ -215,7 +220,7 @@ async def serve(directory: Path) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end, number)
     try:
-        servers = await listen(agent)
+        servers = await listen(agent, sockets)
         life = asyncio.create_task(agent.run())
         await asyncio.wait({life, ended}, return_when=asyncio.FIRST_COMPLETED)
         if ended.done() and agent.child:

@@ -1,10 +1,14 @@
-"""The node's own addresses, and whose a local connection is."""
+"""The node's own addresses, the agent's port on them, and whose a local connection is."""
 
 from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
+
+from perijove.spawners.ports import ports
 
 
 def addresses() -> tuple[str, ...]:
@@ -29,6 +33,28 @@ def addresses() -> tuple[str, ...]:
         except OSError:
             outer = []
     return tuple(dict.fromkeys([*outer, "127.0.0.1"]))
+
+
+def bind(session: str, among: tuple[int, int], hosts: Sequence[str] = ()) -> list[socket.socket]:
+    """Listening sockets on the first port of the session's sequence that is free on all `hosts` (default: `addresses`).
+
+    Raises:
+        OSError: none of the sequence is.
+    """
+    hosts = hosts or addresses()
+    for port in ports(session, *among):
+        with ExitStack() as taken:
+            try:
+                sockets = [taken.enter_context(_listening(host, port)) for host in hosts]
+            except OSError:
+                continue
+            taken.pop_all()
+            return sockets
+    raise OSError(f"no port of {among[0]}-{among[1]} is free on {', '.join(hosts)}")
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=64)
 
 
 def _hexadecimal(host: str, port: int) -> str:

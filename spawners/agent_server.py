@@ -15,12 +15,12 @@ import asyncio
 import json
 import os
 import socket
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import asyncssh
-from perijove.spawners.agent_net import addresses, owner_of
+from perijove.spawners.agent_net import owner_of
 from perijove.spawners.pipe import PACKET, WINDOW, Gate, Pipe, keep_buffers, to_socket
-from perijove.spawners.ports import ports
 
 if TYPE_CHECKING:
     from perijove.spawners.agent import Agent
@@ -215,29 +215,8 @@ async def _serve_request(agent: Agent, process: asyncssh.SSHServerProcess[bytes]
         process.exit(0 if answer.get("ok") else 1)
 
 
-def bind(agent: Agent) -> list[socket.socket]:
-    """Sockets that listen on the first port of the sequence that is free on all of the agent's addresses.
-
-    Raises:
-        OSError: none is.
-    """
-    hosts = agent.keys.listen or addresses()
-    for port in ports(agent.keys.session, *agent.keys.ports):
-        sockets: list[socket.socket] = []
-        try:
-            for host in hosts:
-                family = socket.AF_INET6 if ":" in host else socket.AF_INET
-                sockets.append(socket.create_server((host, port), family=family, backlog=64))
-        except OSError:
-            for taken in sockets:
-                taken.close()
-            continue
-        return sockets
-    raise OSError(f"no port of {agent.keys.ports[0]}-{agent.keys.ports[1]} is free on {', '.join(hosts)}")
-
-
-async def listen(agent: Agent) -> list[Any]:
-    """Open the agent's ports; everything that is to be closed at the end. Raises OSError."""
+async def listen(agent: Agent, sockets: Sequence[socket.socket]) -> list[Any]:
+    """Serve on the agent's `sockets` (`agent_net.bind`); everything that is to be closed at the end. Raises OSError."""
     keep_buffers()
     host_key = asyncssh.import_private_key(agent.keys.host_key)
     keys = [asyncssh.import_public_key(key) for key in agent.keys.client_keys]
@@ -245,8 +224,7 @@ async def listen(agent: Agent) -> list[Any]:
     await back.open()
     agent.api_port = back.port
     opened: list[Any] = [back]
-    for sock in bind(agent):
-        print("perijove: the agent listens on {}:{}".format(*sock.getsockname()[:2]), flush=True)
+    for sock in sockets:
         acceptor = await asyncssh.listen(
             sock=sock,
             server_factory=lambda: GatewaySide(agent, back, keys),
