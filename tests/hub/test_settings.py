@@ -146,8 +146,9 @@ def test_any_authenticator_is_configured_by_name_and_class(tmp_path: Path) -> No
 
 
 def test_oidc_through_oauthenticator_takes_the_examples_configuration(tmp_path: Path) -> None:
-    oauthenticator = pytest.importorskip("oauthenticator.generic")
+    from oauthenticator.generic import GenericOAuthenticator
+
     settings = Settings.load(EXAMPLE).model_copy(update={"state_dir": tmp_path / "state"})
-    made = oauthenticator.GenericOAuthenticator(config=configured(settings))
+    made = GenericOAuthenticator(config=configured(settings))
     assert made.client_id == "perijove"
     assert made.scope == ["openid", "profile"]
