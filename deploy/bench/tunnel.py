@@ -4,8 +4,10 @@
 
 A job at a testbed centre runs a small server that listens on the session's unix socket, as a session does, and, for the
 comparison only, on a TCP port of its node. Both ways are measured in turn, in the same minutes; the table has medians.
-Where cores are few or busy the streams are bound by CPU time, so that is measured, too: of the gateway's process, and
-of the job (agent and server). `--outer asyncssh` shows the path of a gateway without OpenSSH.
+Where cores are few or busy, as on one machine that is everything at once, the sum of all processes' CPU time bounds a
+stream; where each has a core of its own, as gateway, login node and compute node have, the busiest process does. So
+CPU seconds per GB are measured, too: of all processes but the client, and of the busiest, whose reciprocal is the rate
+that the way can reach there. `--outer asyncssh` shows the path of a gateway without OpenSSH.
 """
 
 from __future__ import annotations
@@ -13,12 +15,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import socket
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import asyncssh
@@ -33,6 +37,8 @@ from perijove.testbed.testbed import Testbed
 BASE = "~/.perijove"
 #: Bytes of one stream, and messages of one round.
 STREAM, MESSAGES, CONNECTIONS = 256 << 20, 500, 50
+#: Clock ticks a second in /proc.
+TICK = os.sysconf("SC_CLK_TCK")
 #: A line with a number gets as many bytes, one with "e" comes back.
 SERVER = """
 import socket, sys, threading
@@ -108,6 +114,24 @@ def message(port: int) -> float:
             sock.recv(16)
             times.append(time.perf_counter() - begun)
         return 1000 * statistics.median(times)
+
+
+def cpu_times() -> dict[int, tuple[str, float]]:
+    """Name and CPU seconds so far of each process of this machine (the testbed's nodes are namespaces of it)."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                text = (entry / "stat").read_text(errors="replace")
+                name, fields = text.partition("(")[2].rpartition(")")[0], text.rpartition(")")[2].split()
+                found[int(entry.name)] = name, (int(fields[11]) + int(fields[12])) / TICK
+    return found
+
+
+def spent(before: dict[int, tuple[str, float]]) -> tuple[float, float]:
+    """CPU seconds since `before`: of all processes that moved bytes, and of the busiest."""
+    moved = [after - before.get(pid, ("", 0.0))[1] for pid, (_, after) in cpu_times().items()]
+    return sum(moved), max(moved)
 
 
 def new_connection(port: int) -> float:
@@ -211,20 +235,19 @@ async def probe(name: str, port: int) -> float:
 
 
 async def measure(name: str, rounds: int) -> dict[str, dict[str, float]]:
-    """The table: measure -> way -> median."""
+    """The table: measure -> way -> median, and for streams the CPU seconds per GB of each way."""
     async with AsyncExitStack() as stack:
         tunnel, node, port = await open_session(stack, name)
         ways = {"tunnel": tunnel.local_port, "ssh -L": await forward(stack, name, node, port)}
         table: dict[str, dict[str, float]] = {}
         for measure_name in MEASURES:
-            figures: dict[str, list[float]] = {way: [] for way in (*ways, "gateway CPU", "job CPU")}
+            figures: dict[str, list[float]] = {}
             for _ in range(rounds):
                 for way, local in ways.items():
-                    gateway, job = time.process_time(), (await tunnel.info()).cpu
-                    figures[way].append(await probe(measure_name, local))
-                    if way == "tunnel":
-                        figures["gateway CPU"].append((time.process_time() - gateway) / STREAM * 1e9)
-                        figures["job CPU"].append(((await tunnel.info()).cpu - job) / STREAM * 1e9)
+                    before = cpu_times()
+                    figures.setdefault(way, []).append(await probe(measure_name, local))
+                    for what, seconds in zip(("all", "busiest"), spent(before), strict=True):
+                        figures.setdefault(f"{way}, {what}", []).append(seconds / STREAM * 1e9)
             table[measure_name] = {way: statistics.median(values) for way, values in figures.items()}
         return table
 
@@ -246,10 +269,15 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(table))
         return
-    print(f"{'':24}{'tunnel':>10}{'ssh -L':>10}{'ratio':>8}{'CPU s/GB of gateway':>22}{'of job':>8}")
+    print(f"{'':24}{'tunnel':>10}{'ssh -L':>10}{'ratio':>8}")
     for name, row in table.items():
-        line = f"{name:24}{row['tunnel']:10.2f}{row['ssh -L']:10.2f}{row['tunnel'] / row['ssh -L']:8.2f}"
-        print(line + (f"{row['gateway CPU']:22.1f}{row['job CPU']:8.1f}" if "stream" in name else ""))
+        print(f"{name:24}{row['tunnel']:10.2f}{row['ssh -L']:10.2f}{row['tunnel'] / row['ssh -L']:8.2f}")
+    print("CPU seconds per GB")
+    for name, row in table.items():
+        if "stream" in name:
+            for what in ("all", "busiest"):
+                ours, theirs = row[f"tunnel, {what}"], row[f"ssh -L, {what}"]
+                print(f"{f'{name[:15]}, {what}':24}{ours:10.2f}{theirs:10.2f}{theirs / ours:8.2f}")
 
 
 if __name__ == "__main__":
