@@ -124,6 +124,16 @@ class Bench:
 
         await asyncio.gather(*(one(name) for name in names))
 
+    async def settled(self, count: int) -> None:
+        """Waits until the hub has done its part of each start, too."""
+        while True:
+            ready, offset = 0, 0
+            while people := (await self.hub("GET", f"/users?state=ready&limit=50&offset={offset}")).json():
+                ready, offset = ready + len(people), offset + 50
+            if ready >= count:
+                return
+            await asyncio.sleep(2)
+
     async def counts(self) -> dict[str, int]:
         """What the centre has seen."""
         reader, writer = await asyncio.open_unix_connection(self.socket)
@@ -231,6 +241,7 @@ async def main() -> None:
             await bench.start(10, count)
             await bench.until(count, 600)
             print(f"{count} sessions are connected after {time.perf_counter() - begun:.0f} s", flush=True)
+            await bench.settled(count)
             after = bench.memory()
             each = {name: (after[name] - before[name]) / (count - 10) for name in after}
             print(f"memory a session, KiB: hub {each['hub']:.0f}, broker {each['broker']:.0f}", flush=True)
