@@ -68,7 +68,6 @@ def languages() -> Mapping[str, Language]:
     )
 
 
-@cache
 def of_environment() -> Language:
     """The language of a terminal, by the first of LC_ALL, LC_MESSAGES and LANG that is set (POSIX, 8.2)."""
     named = next((value for name in ("LC_ALL", "LC_MESSAGES", "LANG") if (value := os.environ.get(name))), "")

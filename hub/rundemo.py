@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx
 from perijove.hub import serve
+from perijove.hub.cli.words import _
 from perijove.hub.people import passwords
 from perijove.hub.settings import Settings
 
@@ -55,12 +56,12 @@ async def run(settings: Settings, *, load: bool, say: Callable[[str], None]) -> 
         await asyncio.to_thread(demo.prepare, state)
         background = demo.Load(state)
         try:
-            say("Starting the proxy, the broker, the hub and nine centres ...")
+            say(_("Starting the proxy, the broker, the hub and nine centres ..."))
             await _live(settings, stop, background.start if load else None, say)
         finally:
             await asyncio.to_thread(background.stop)
             await asyncio.to_thread(demo.clean_up, state)
-    say("Everything is stopped.")
+    say(_("Everything is stopped."))
 
 
 async def _live(
@@ -71,16 +72,20 @@ async def _live(
             load()
         say(_welcome(settings))
         await stop
-        say("Stopping all sessions and centres ...")
+        say(_("Stopping all sessions and centres ..."))
         await _farewell(settings)
 
 
 def _welcome(settings: Settings) -> str:
     people = "\n".join(f"    {name:<10}{password}" for name, password in passwords(settings.state_dir).items())
-    return (
-        f"\n  Perijove is at  {settings.url}/\n\n  Sign in as one of these (name, password):\n\n{people}\n\n"
-        f"  Logs: {settings.state_dir / 'logs'}\n  Ctrl-C ends it and leaves nothing behind.\n"
-    )
+    lines = [
+        _("Perijove is at  {url}").format(url=f"{settings.url}/"),
+        _("Sign in as one of these (name, password):"),
+        people,
+        _("Logs: {folder}").format(folder=settings.state_dir / "logs"),
+        _("Ctrl-C ends it and leaves nothing behind."),
+    ]
+    return "\n  {}\n\n  {}\n\n{}\n\n  {}\n  {}\n".format(*lines)
 
 
 async def _farewell(settings: Settings) -> None:

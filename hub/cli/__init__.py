@@ -11,6 +11,7 @@ from importlib import import_module
 
 import click
 import perijove
+from perijove.hub.cli.words import _, tidy, translated
 
 #: Name and one line of help; the line stands here so that `perijove --help` imports no command.
 COMMANDS = {
@@ -37,12 +38,19 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = getattr(import_module(f"{__name__}.{cmd_name}"), cmd_name)
-        return command
+        return translated(command)
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """What the program is, in the language of the terminal."""
+        with formatter.indentation():
+            for paragraph in _(tidy(self.help or "")).split("\n\n"):
+                formatter.write_paragraph()
+                formatter.write_text(paragraph)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list in `perijove --help`."""
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl([(name, _(line)) for name, line in COMMANDS.items()])
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

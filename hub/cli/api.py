@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import click
 import httpx
+from perijove.hub.cli.words import _
 from perijove.spawners.visible import visible
 
 #: Where the broker of a gateway with usual settings answers.
@@ -51,10 +52,11 @@ class Api:
             with self._client.stream(method, where, params=params) as response:
                 body = _bounded(response)
         except httpx.ConnectError:
-            raise ApiFailed(
-                f"nothing answers at {self.base}: is the gateway running (perijove serve)? "
+            words = _(
+                "nothing answers at {address}: is the gateway running (perijove serve)? "
                 "Give its address with --url or --config."
-            ) from None
+            )
+            raise ApiFailed(words.format(address=self.base)) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ApiFailed(f"{self.base}: {visible(str(error) or type(error).__name__)}") from None
         if response.status_code >= 300:

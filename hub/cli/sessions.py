@@ -10,6 +10,7 @@ from typing import Any
 import click
 from perijove.hub.cli import api
 from perijove.hub.cli.tables import as_json, table
+from perijove.hub.cli.words import _
 from perijove.spawners.visible import visible
 
 JSON = click.option("--json", "json_", is_flag=True, help="The answer as JSON, for programs.")
@@ -52,7 +53,8 @@ def list_(
     keys = ("id", "owner", "server", "centre", "queue", "stage", "reason", "job_id", "node", "created")
     click.echo(table([key.upper() for key in keys], [[entry.get(key) for key in keys] for entry in found]))
     if not found:
-        click.echo("no sessions" if everything else "no live sessions (--all lists those that ended, too)", err=True)
+        none = _("no sessions") if everything else _("no live sessions (--all lists those that ended, too)")
+        click.echo(none, err=True)
 
 
 @sessions.command()
@@ -86,7 +88,8 @@ def stop(session: str, url: str | None, token_file: Path | None, config: Path | 
     if json_:
         click.echo(as_json(answer or {"id": session}))
     else:
-        click.echo(f"{session} is being stopped; `perijove sessions show {session}` says when it has ended")
+        words = _("{session} is being stopped; `perijove sessions show {session}` says when it has ended")
+        click.echo(words.format(session=session))
 
 
 @sessions.command()

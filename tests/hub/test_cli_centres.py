@@ -154,3 +154,13 @@ def test_what_is_no_sessions_id_is_refused_before_it_is_sent(name: str) -> None:
 def test_a_table_is_aligned_with_chinese_names() -> None:
     lines = table(["A", "B"], [["天津", "x"], ["ab", "y"]]).splitlines()
     assert [width(line) for line in lines] == [7, 7, 7]
+
+
+@pytest.mark.parametrize(("variable", "value"), [("LANG", "zh_CN.UTF-8"), ("LC_ALL", "zh_CN")])
+def test_help_is_in_the_language_of_the_terminal(variable: str, value: str) -> None:
+    clean = {"LC_ALL": "", "LC_MESSAGES": "", "LANG": ""}
+    result = run("sessions", "--help", **clean | {variable: value})
+    assert "列出、查看和停止会话。" in result.output
+    assert "列出正在进行的会话。" in result.output
+    assert "列出各中心及其资源。" in run("--help", **clean | {variable: value}).output
+    assert "List live sessions." in run("sessions", "--help", **clean).output
