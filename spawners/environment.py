@@ -16,7 +16,7 @@ _TO_HUB = ("JUPYTERHUB_API_URL", "JUPYTERHUB_ACTIVITY_URL")
 
 
 def server_environment(hubs: Mapping[str, str], kind: Kind) -> dict[str, str]:
-    """What the server of `kind` gets, from what the hub gives (`Spawner.get_env`)."""
+    """What the server of `kind` gets, from what the hub gives (`Spawner.get_env`); done twice it is the same."""
     found = {key: str(value) for key, value in hubs.items() if value is not None}
     for key in _TO_HUB:
         if key in found:

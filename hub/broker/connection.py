@@ -9,21 +9,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from perijove.hub.broker import submission, transitions
 from perijove.hub.broker.config import backoff
-from perijove.spawners.kinds import SERVICE_ADDRESS, kind
+from perijove.spawners.environment import server_environment
+from perijove.spawners.kinds import kind
 from perijove.spawners.link import LinkError
 from perijove.spawners.tunnel_types import AgentAddress, Hello, TunnelError, TunnelProblem
 
 if TYPE_CHECKING:
     from perijove.hub.broker.work import Work
 
-#: Addresses of the hub's API, which a compute node reaches through the agent's loopback listener only.
-_TO_HUB = ("JUPYTERHUB_API_URL", "JUPYTERHUB_ACTIVITY_URL")
 Failed = (TunnelError, LinkError, OSError, TimeoutError)
 
 
@@ -56,7 +53,8 @@ async def start_step(work: Work) -> float | None:
                 await work.change(transitions.trouble("the hub has not handed over yet", "environment-needed"))
                 work.begun = None  # that is not the job's fault: it is not given up for it
                 return 30.0
-            await tunnel.start_server(_argv(work), environment(work.environment), work.context.centre.paths.home)
+            given = server_environment(work.environment, kind(work.record.kind))
+            await tunnel.start_server(_argv(work), given, work.context.centre.paths.home)
             await work.context.reach("server-started")
         elif state == "ended":
             work.context.hurry()
@@ -159,13 +157,3 @@ def _argv(work: Work) -> list[str]:
     account = record.login.run_as or record.login.name or centre.login.account
     arguments = work.argv or kind(record.kind).arguments
     return [centre.environment.python.replace("{account}", account), *arguments]
-
-
-def environment(hubs: Mapping[str, str]) -> dict[str, str]:
-    """The hub's environment, made fit for a compute node; nothing changes if it is so already."""
-    found = dict(hubs)
-    for key in _TO_HUB:
-        if key in found:
-            found[key] = "http://127.0.0.1:{api_port}" + urlsplit(found[key]).path
-    found["JUPYTERHUB_SERVICE_URL"] = SERVICE_ADDRESS + found.get("JUPYTERHUB_SERVICE_PREFIX", "/")
-    return found
