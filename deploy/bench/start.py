@@ -23,9 +23,8 @@ import asyncssh
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
-from flow.conftest import Flow, free_ports
-from perijove.hub.serve import running
-from perijove.hub.settings import Settings
+from harness.centres import gateway_of
+from harness.flow import Flow
 from perijove.testbed import Testbed
 
 CENTRE = "alpha"
@@ -68,20 +67,10 @@ async def main() -> None:
     testbed = Testbed()
     testbed.up()
     with tempfile.TemporaryDirectory() as folder:
-        proxy, api, hub, broker = free_ports(4)
-        settings = Settings.for_demo(
-            Path(folder) / "state",
-            bind_url=f"http://127.0.0.1:{proxy}",
-            proxy_api_port=api,
-            hub_port=hub,
-            broker_port=broker,
-        )
-        settings.directory("centres")
-        (settings.centres_dir / f"{CENTRE}.toml").write_text(testbed.centre_toml(CENTRE, "community"))
         centre = testbed.centre_description(CENTRE, "community")
         keys = [asyncssh.import_public_key(key) for key in centre.login.host_keys]
         async with AsyncExitStack() as stack:
-            flow = Flow(await stack.enter_async_context(running(settings, settings.save())), settings, stack)
+            flow = await stack.enter_async_context(gateway_of(testbed, Path(folder) / "state", {CENTRE: "community"}))
             await flow.person("alice")
             login = await stack.enter_async_context(
                 asyncssh.connect(

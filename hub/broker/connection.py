@@ -26,6 +26,7 @@ Failed = (TunnelError, LinkError, OSError, TimeoutError)
 
 async def open_step(work: Work) -> float | None:
     """The job has its node: find its agent."""
+    await work.context.reach("granted")
     if not work.record.handed and (pause := await submission.hand_over(work)) is not None:
         return pause
     work.begun = work.begun or asyncio.get_running_loop().time()

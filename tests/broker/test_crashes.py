@@ -8,7 +8,9 @@ import pytest
 from broker.harness import Gateway, until
 from perijove.spawners.session import Stage
 
-START = ["intent", "before-submission", "after-submission", "submitted", "queued", "tunnel-open", "server-started"]
+#: Points at which the job has its node.
+ON_NODE = ["granted", "tunnel-open", "server-started"]
+START = ["intent", "before-submission", "after-submission", "submitted", "queued", *ON_NODE]
 STOP = ["before-cancel", "ending"]
 
 
@@ -23,7 +25,7 @@ def check_invariants(gateway: Gateway) -> None:
 async def test_killed_while_starting(gateway: Gateway, point: str, hub_too: bool) -> None:
     gateway.point = point
     await gateway.start()
-    gateway.centre.auto = point in ("tunnel-open", "server-started")
+    gateway.centre.auto = point in ON_NODE
     record = await gateway.open()
     await until(gateway.reached.is_set, what=point)
     if hub_too:

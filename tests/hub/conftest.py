@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import secrets
-import socket
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
@@ -22,38 +19,12 @@ import httpx
 import pytest
 import pytest_asyncio
 from aiohttp import web
+from harness.basics import eventually, free_ports, settings_in, sign_in
 from perijove.hub import secretfiles
 from perijove.hub.children import Child
 from perijove.hub.people import NAMES, passwords
 from perijove.hub.serve import Gateway
 from perijove.hub.settings import Settings
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody uses, below those that the kernel gives to clients."""
-    found: list[int] = []
-    candidate = 10240 + (time.time_ns() // 1000) % 8000
-    while len(found) < count:
-        candidate += 1
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", candidate))
-            except OSError:
-                continue
-            found.append(candidate)
-    return found
-
-
-async def eventually(question: Callable[[], Awaitable[Any]], seconds: float = 30.0) -> Any:
-    """The first answer to `question` that is true; fails after `seconds`."""
-    deadline = time.monotonic() + seconds
-    last: Any = None
-    while time.monotonic() < deadline:
-        last = await question()
-        if last:
-            return last
-        await asyncio.sleep(0.05)
-    raise AssertionError(f"not true after {seconds} s; the last answer was {last!r}")
 
 
 @dataclass
@@ -191,12 +162,7 @@ class Hub:
         """A signed-in browser, as it were."""
         client = httpx.AsyncClient(base_url=self.settings.url, follow_redirects=True, trust_env=False, timeout=30)
         await self.stack.enter_async_context(client)
-        page = await client.get("/hub/login")
-        xsrf = re.search(r'name="_xsrf" value="([^"]+)"', page.text)
-        assert xsrf, page.text
-        fields = {"username": name, "password": self.people[name], "_xsrf": xsrf[1]}
-        answer = await client.post("/hub/login", data=fields, follow_redirects=False)
-        assert answer.status_code == 302, answer.text
+        await sign_in(client, name, self.people[name])
         return client
 
     async def api(self, method: str, path: str, **more: Any) -> httpx.Response:
@@ -217,28 +183,25 @@ class Hub:
             return (await client.get(f"{self.settings.hub_api_url}/user", headers=headers)).status_code
 
 
-def settings_in(folder: Path) -> Settings:
+def more_people(folder: Path) -> Settings:
     """Settings of a gateway of its own, on free ports, whose people have the names of the demo and one more."""
-    proxy, api, hub, broker = free_ports(4)
+    settings = settings_in(folder)
     secretfiles.write_once(
-        secretfiles.private_directory(folder) / "people.json",
-        json.dumps({name: secrets.token_hex(8) for name in (*NAMES, "alice-work")}),
+        folder / "people.json", json.dumps({name: secrets.token_hex(8) for name in (*NAMES, "alice-work")})
     )
-    return Settings.for_demo(
-        folder, bind_url=f"http://127.0.0.1:{proxy}", proxy_api_port=api, hub_port=hub, broker_port=broker
-    )
+    return settings
 
 
 @pytest.fixture
 def demo_settings(tmp_path: Path) -> Settings:
     """Settings of a gateway of its own, on free ports."""
-    return settings_in(tmp_path / "state")
+    return more_people(tmp_path / "state")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def one_hub(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Hub]:
     """Proxy and hub, up, with the dictionary broker."""
-    settings = settings_in(tmp_path_factory.mktemp("hub") / "state")
+    settings = more_people(tmp_path_factory.mktemp("hub") / "state")
     async with AsyncExitStack() as stack:
         broker = FakeBroker(settings.broker_port, free_ports(1)[0])
         await broker.start(stack)

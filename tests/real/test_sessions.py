@@ -8,40 +8,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from flow.conftest import Flow, Kernel, eventually, free_ports
-from perijove.hub.serve import running
-from perijove.hub.settings import Settings
+from harness.basics import eventually
+from harness.centres import gateway_of, jobs, no_job
+from harness.flow import Flow
+from harness.kernel import Kernel
+from perijove.spawners.centre import Identity
 from perijove.testbed import Testbed
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
-IDENTITIES = {"alpha": "community", "beta": "community", "gamma": "community"}
+IDENTITIES: dict[str, Identity] = {"alpha": "community", "beta": "community", "gamma": "community"}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def site(testbed: Testbed, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Flow]:
     """The gateway of the three centres of the testbed."""
-    state = tmp_path_factory.mktemp("real") / "state"
-    proxy, api, hub, broker = free_ports(4)
-    settings = Settings.for_demo(
-        state, bind_url=f"http://127.0.0.1:{proxy}", proxy_api_port=api, hub_port=hub, broker_port=broker
-    )
-    settings.directory()
-    settings.centres_dir.mkdir()
-    for name, identity in IDENTITIES.items():
-        (settings.centres_dir / f"{name}.toml").write_text(testbed.centre_toml(name, identity), encoding="utf-8")
-    async with AsyncExitStack() as stack:
-        gateway = await stack.enter_async_context(running(settings, settings.save()))
-        flow = Flow(gateway, settings, stack)
+    async with gateway_of(testbed, tmp_path_factory.mktemp("real") / "state", IDENTITIES) as flow:
         await flow.person("alice")  # the hub knows people who have signed in
         yield flow
-        for session in (await flow.broker("GET", "/sessions", params={"live": "true"})).json()["sessions"]:
-            await flow.broker("DELETE", f"/sessions/{session['id']}")
-            await flow.reach(session["owner"], session["server"], "ended", 60)
 
 
 @pytest.fixture(autouse=True)
@@ -65,17 +52,6 @@ async def stop(site: Flow, server: str) -> dict[str, Any]:
     return await site.reach("alice", server, "ended", 60)
 
 
-def jobs(testbed: Testbed, session: dict[str, Any]) -> list[str]:
-    """The ids of live jobs of one session, as the batch system itself lists them."""
-    name = f"pj{session['id']}"
-    if session["centre"] == "gamma":
-        listed = testbed.exec("gamma", "login", ["qstat", "-u", "*", "-j", name]).stdout
-        return [line.split()[1] for line in listed.splitlines() if line.startswith("job_number:")]
-    program = "yhqueue" if session["centre"] == "beta" else "squeue"
-    listed = testbed.exec(session["centre"], "login", [program, "-h", f"--name={name}", "-o", "%i"]).stdout
-    return listed.split()
-
-
 @pytest.mark.parametrize("centre", sorted(IDENTITIES))
 async def test_a_person_computes_on_a_node_of_the_centre(site: Flow, testbed: Testbed, centre: str) -> None:
     await start(site, f"lab-{centre}", centre)
@@ -91,16 +67,7 @@ async def test_a_person_computes_on_a_node_of_the_centre(site: Flow, testbed: Te
     assert int(uid) == account.uid
     ended = await stop(site, f"lab-{centre}")
     assert ended["outcome"] in ("stopped", "cancelled", "completed"), ended
-    await eventually_no_job(testbed, ended)
-
-
-async def eventually_no_job(testbed: Testbed, session: dict[str, Any]) -> None:
-    """The batch system lists no job of the session any more."""
-
-    async def gone() -> bool:
-        return not jobs(testbed, session)
-
-    await eventually(gone, 60)
+    await no_job(testbed, ended)
 
 
 @pytest.mark.parametrize("victims", ["hub", "broker", "both"])
@@ -250,4 +217,4 @@ async def test_a_stop_that_cannot_reach_the_centre_is_carried_out_later(site: Fl
     assert (await site.session("alice", "stubborn"))["stage"] == "ending"
     testbed.mend()
     await site.reach("alice", "stubborn", "ended", 90)
-    await eventually_no_job(testbed, session)
+    await no_job(testbed, session)

@@ -1,0 +1,84 @@
+"""A gateway of the testbed's centres, and what their batch systems themselves say of a session."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from perijove.hub.serve import running
+from perijove.spawners.centre import Identity
+from perijove.spawners.job import job_name
+from perijove.testbed import Testbed
+
+from harness.basics import eventually, settings_in
+from harness.flow import Flow
+
+
+@asynccontextmanager
+async def gateway_of(
+    testbed: Testbed, state: Path, identities: Mapping[str, Identity], **changes: Any
+) -> AsyncIterator[Flow]:
+    """The gateway of the centres named in `identities`; at the end its sessions are stopped, and are gone."""
+    settings = settings_in(state, **changes)
+    settings.directory("centres")
+    for name, identity in identities.items():
+        (settings.centres_dir / f"{name}.toml").write_text(testbed.centre_toml(name, identity), encoding="utf-8")
+    async with AsyncExitStack() as stack:
+        gateway = await stack.enter_async_context(running(settings, settings.save()))
+        flow = Flow(gateway, settings, stack)
+        yield flow
+        await all_ended(flow)
+
+
+async def all_ended(flow: Flow) -> None:
+    """Stops every session, and waits until all have ended."""
+    live = (await flow.broker("GET", "/sessions", params={"live": "true"})).json()["sessions"]
+    for session in live:
+        await flow.broker("DELETE", f"/sessions/{session['id']}")
+
+    async def ended() -> bool:
+        rows = (await flow.broker("GET", "/sessions")).json()["sessions"]
+        return all(row["stage"] == "ended" for row in rows)
+
+    await eventually(ended, 90)
+
+
+def jobs(testbed: Testbed, session: Mapping[str, Any]) -> list[str]:
+    """The ids of the live jobs of a session, as the batch system lists them."""
+    if testbed.centre(session["centre"]).plan.system == "gridengine":
+        words = ["qstat", "-u", "*", "-j", job_name(session["id"])]
+        return _fields(testbed, session["centre"], words, "job_number:")
+    return _squeue(testbed, session)
+
+
+def submissions(testbed: Testbed, session: Mapping[str, Any]) -> list[str]:
+    """The ids of all jobs that a session ever had, also of those that are over, as the batch system knows them."""
+    if testbed.centre(session["centre"]).plan.system == "gridengine":
+        past = _fields(testbed, session["centre"], ["qacct", "-j", job_name(session["id"])], "jobnumber")
+        return sorted({*jobs(testbed, session), *past})
+    return _squeue(testbed, session, "-t", "all")
+
+
+def _squeue(testbed: Testbed, session: Mapping[str, Any], *more: str) -> list[str]:
+    plan = testbed.centre(session["centre"]).plan
+    words = [plan.commands.get("squeue", "squeue"), "-h", f"--name={job_name(session['id'])}", "-o", "%i", *more]
+    done = testbed.exec(plan.name, "ctl", words)
+    done.check_returncode()
+    return done.stdout.split()
+
+
+def _fields(testbed: Testbed, centre: str, words: list[str], first: str) -> list[str]:
+    """The second words of the lines that begin with `first`; Grid Engine's exit status says little."""
+    lines = testbed.exec(centre, "login", words).stdout.splitlines()
+    return [line.split()[1] for line in lines if line.split()[:1] == [first]]
+
+
+async def no_job(testbed: Testbed, session: Mapping[str, Any]) -> None:
+    """Waits until the batch system lists no job of the session any more."""
+
+    async def gone() -> bool:
+        return not jobs(testbed, session)
+
+    await eventually(gone, 60)
