@@ -32,7 +32,7 @@ import httpx
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
 import simulated
-from flow.conftest import free_ports
+from harness.basics import settings_in, sign_in
 from perijove.hub import demo
 from perijove.hub.children import Child
 from perijove.hub.people import passwords
@@ -180,14 +180,7 @@ def prepare(settings: Settings, hub_config: Path) -> None:
 @asynccontextmanager
 async def gateway(folder: Path) -> AsyncIterator[Bench]:
     """A gateway with the simulated centre."""
-    proxy, api, hub, broker = free_ports(4)
-    settings = Settings.for_demo(
-        folder / "state",
-        bind_url=f"http://127.0.0.1:{proxy}",
-        proxy_api_port=api,
-        hub_port=hub,
-        broker_port=broker,
-    )
+    settings = settings_in(folder / "state")
     socket, script = str(folder / "socket"), simulated.__file__
     os.environ["PERIJOVE_SIMULATED"] = socket
     made = Gateway(settings, settings.save())
@@ -209,19 +202,16 @@ async def gateway(folder: Path) -> AsyncIterator[Bench]:
         yield bench
 
 
-async def sign_in(settings: Settings) -> float:
+async def signed_in(settings: Settings) -> float:
     """Seconds until a person has signed in and sees the home page."""
     begun = time.perf_counter()
     while time.perf_counter() - begun < 120:
-        with contextlib.suppress(httpx.HTTPError, TypeError):
+        with contextlib.suppress(httpx.HTTPError, AssertionError):
             async with httpx.AsyncClient(
                 base_url=settings.url, follow_redirects=True, trust_env=False, timeout=20
             ) as client:
-                page = await client.get("/hub/login")
-                xsrf = re.search(r'name="_xsrf" value="([^"]+)"', page.text)
-                fields = {"username": "alice", "password": passwords(settings.state_dir)["alice"], "_xsrf": xsrf[1]}  # type: ignore[index]
-                home = await client.post("/hub/login", data=fields)
-                if home.status_code == 200 and "/services/perijove" in str(home.url):
+                await sign_in(client, "alice", passwords(settings.state_dir)["alice"])
+                if (await client.get(settings.broker_prefix)).status_code == 200:
                     return time.perf_counter() - begun
         await asyncio.sleep(0.1)
     raise SystemExit("nobody can sign in after 120 s")
@@ -254,7 +244,7 @@ async def main() -> None:
                 print(f"the hub's API, {what}: median {middle:.0f} ms, p99 {late:.0f} ms", flush=True)
             for child in (bench.gateway.hub, bench.gateway.broker):
                 os.kill(int(child.plan.pid_file.read_text()), signal.SIGKILL)
-            signed, back = await asyncio.gather(sign_in(bench.settings), bench.reachable(count, 300))
+            signed, back = await asyncio.gather(signed_in(bench.settings), bench.reachable(count, 300))
             seen = await bench.counts()
             print(f"hub and broker killed: signed in after {signed:.1f} s, all sessions answer after {back:.1f} s")
             print(f"jobs at the centre: {seen['live']}, ever: {seen['ever']} ({count} sessions)", flush=True)
