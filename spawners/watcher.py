@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -82,12 +83,8 @@ class Failure:
     since: datetime  # when the first of the failures in a row began
     count: int
     detail: str
-
-
-@dataclass(slots=True)
-class _Trouble:
-    since: datetime
-    count: int = 0
+    #: What kind of failure: a `LinkProblem` ("unreachable", ...), "batch-" with a `BatchProblem`, or "timeout".
+    problem: str = "timeout"
 
 
 @dataclass(slots=True)
@@ -103,13 +100,28 @@ class Watcher:
     pace: Pace = Pace()
     #: Batch system commands asked so far.
     commands: int = 0
+    #: When the newest listing was asked for; None before the first.
+    answered: datetime | None = None
+    #: The failures there are, by account, each until that account's query is answered again.
+    failures: dict[Account, Failure] = field(default_factory=dict)
     _waited_until: float = 0.0
     _eager_until: float = 0.0
     _purse: float = 0.0
     _filled: float = 0.0
     _queues_at: float = 0.0
     _nudge: asyncio.Event = field(default_factory=asyncio.Event)
-    _troubles: dict[Account, _Trouble] = field(default_factory=dict)
+    _asked: deque[tuple[float, int]] = field(default_factory=deque)
+
+    @property
+    def worst(self) -> Failure | None:
+        """Of the failures there are, the one that lasts longest."""
+        return min(self.failures.values(), key=lambda failure: failure.since, default=None)
+
+    def per_minute(self) -> int:
+        """Batch system commands asked in the last 60 seconds."""
+        while self._asked and self._asked[0][0] < _now() - 60:
+            self._asked.popleft()
+        return sum(count for _, count in self._asked)
 
     def wait_for(self, seconds: float) -> None:
         """Somebody waits for news, for so long."""
@@ -137,6 +149,8 @@ class Watcher:
         """Ask once; returns the number of batch system commands that this took."""
         queries = list(self.queries())
         before = self.commands
+        for gone in self.failures.keys() - {query.account for query in queries}:
+            del self.failures[gone]  # nobody is left there to ask for
         if queries:
             queues = _now() >= self._queues_at
             await asyncio.gather(*(self._ask(query, queues and n == 0) for n, query in enumerate(queries)))
@@ -146,7 +160,7 @@ class Watcher:
 
     async def _rest(self, started: float, asked: int) -> None:
         """Wait until the next tick is due; a nudge makes it due sooner, but no sooner than the quick pace allows."""
-        failing = max((trouble.count for trouble in self._troubles.values()), default=0)
+        failing = max((failure.count for failure in self.failures.values()), default=0)
         while True:
             now = _now()
             due = started + (self._failing_pause(failing) if failing else self._pause(now, asked))
@@ -178,11 +192,14 @@ class Watcher:
             async with asyncio.timeout(self.pace.timeout + 15):
                 listing = await self._listing(query, queues, begun)
         except (LinkError, BatchError, TimeoutError) as error:
-            trouble = self._troubles.setdefault(query.account, _Trouble(begun))
-            trouble.count += 1
-            await self.on_answer(Failure(query, trouble.since, trouble.count, str(error) or "no answer in time"))
+            before = self.failures.get(query.account)
+            since, count = (before.since, before.count + 1) if before else (begun, 1)
+            failure = Failure(query, since, count, str(error) or "no answer in time", _kind(error))
+            self.failures[query.account] = failure
+            await self.on_answer(failure)
         else:
-            self._troubles.pop(query.account, None)
+            self.failures.pop(query.account, None)
+            self.answered = begun
             await self.on_answer(listing)
 
     async def _listing(self, query: Query, queues: bool, begun: datetime) -> Listing:
@@ -191,6 +208,8 @@ class Watcher:
         commands += [history] if history else []
         commands += [self.system.queues()] if queues else []
         self.commands += len(commands)
+        self._asked.append((_now(), len(commands)))
+        self.per_minute()  # forgets what is older
         link = self.links.get(self.centre, query.account)
         answer = await link.launch(
             status_request(self.centre, commands, self.pace.timeout), timeout=self.pace.timeout + 10
@@ -238,6 +257,12 @@ def outputs_of(answer: Mapping[str, Any], count: int) -> list[Output]:
             detail = f"the command could not be run ({output['problem']}): {output['stderr']}"
             raise BatchError(BatchProblem.UNAVAILABLE, detail)
     return [Output(output["status"], output["stdout"], output["stderr"]) for output in outputs]
+
+
+def _kind(error: LinkError | BatchError | TimeoutError) -> str:
+    if isinstance(error, TimeoutError):
+        return "timeout"
+    return error.problem.value if isinstance(error, LinkError) else f"batch-{error.problem.value}"
 
 
 def _now() -> float:

@@ -1,4 +1,4 @@
-"""The API of centres, offers, people's accounts at centres, and health."""
+"""The API of centres, offers, and people's accounts at centres."""
 
 # No postponed annotations here: FastAPI could not resolve `Who`, which each router makes for itself.
 from collections.abc import Awaitable, Callable
@@ -11,8 +11,6 @@ from perijove.hub.broker.broker import Broker
 from perijove.hub.broker.errors import Refusal
 from perijove.spawners.centre import Centre
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 
 Person = Callable[[Request], Awaitable[Caller]]
 
@@ -42,12 +40,13 @@ def router(broker: Broker, person: Person) -> APIRouter:
         """Every centre, its queues, and how busy they are."""
         now = broker.parts.clock()
         known = broker.parts.centres.values()
-        return {"centres": [views.centre(centre, broker.keepers.get(centre.id), now) for centre in known]}
+        keepers, orders = broker.keepers, broker.orders
+        return {"centres": [views.centre(centre, keepers.get(centre.id), now, orders) for centre in known]}
 
     @routes.post("/offers")
     async def offers(options: dict[str, Any], who: Who) -> dict[str, Any]:
         """What every queue says to a request: whether it fits, its price, or every reason why not. Spends nothing."""
-        return {"offers": views.offers(options, broker.parts.centres, broker.parts.clock())}
+        return {"offers": views.offers(options, broker.parts.centres, broker.parts.clock(), broker.orders)}
 
     @routes.get("/identities")
     async def identities(who: Who, owner: str | None = None) -> dict[str, Any]:
@@ -82,28 +81,5 @@ def router(broker: Broker, person: Person) -> APIRouter:
         whose = owner or who.name
         if not who.may_see(whose) or not await broker.parts.identities.remove(whose, centre):
             raise Refusal(404, "no-account", "no account is registered for this centre")
-
-    return routes
-
-
-def health(broker: Broker) -> APIRouter:
-    """The routes for whoever supervises the process; they need no login and say nothing of anybody."""
-    routes = APIRouter(tags=["health"])
-
-    @routes.get("/health/live")
-    async def live() -> dict[str, str]:
-        """The process answers."""
-        return {"status": "live"}
-
-    @routes.get("/health/ready")
-    async def ready() -> dict[str, Any]:
-        """The store answers, and all centres are looked after."""
-        try:
-            await broker.parts.database.read(lambda c: c.execute(text("SELECT 1")) and None)
-        except SQLAlchemyError:
-            raise Refusal(503, "store", "the store does not answer") from None
-        if not broker.ready:
-            raise Refusal(503, "not-ready", "not all centres are looked after yet")
-        return {"status": "ready", "centres": len(broker.keepers)}
 
     return routes

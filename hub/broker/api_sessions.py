@@ -96,13 +96,19 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
 
     @routes.get("/sessions")
     async def listing(
-        who: Who, owner: str | None = None, live: bool | None = None, limit: Annotated[int, Query(ge=1, le=5000)] = 1000
+        who: Who,
+        owner: str | None = None,
+        live: bool | None = None,
+        centre: str | None = None,
+        stage: Stage | None = None,
+        limit: Annotated[int, Query(ge=1, le=5000)] = 1000,
     ) -> dict[str, Any]:
         """Sessions, newest first: one's own, or (operators) everybody's."""
         if owner is not None and not who.may_see(owner):
             raise Refusal(403, "forbidden", "you see your own sessions only")
         whose = owner if owner is not None or who.operator else who.name
-        return {"sessions": [view(record) for record in await broker.sessions.listing(whose, live, limit)]}
+        found = await broker.sessions.listing(whose, live, limit, centre=centre, stage=stage)
+        return {"sessions": [view(record) for record in found]}
 
     @routes.get("/sessions/by-name/{owner}/{server}")
     async def by_name(owner: str, server: str, who: Who) -> dict[str, Any]:

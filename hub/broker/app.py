@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import asyncssh
 import perijove
 from fastapi import APIRouter, FastAPI
-from perijove.hub.broker import api_centres, api_sessions, errors
+from perijove.hub.broker import api_centres, api_operator, api_sessions, errors
 from perijove.hub.broker.auth import Auth
 from perijove.hub.broker.broker import Broker, Parts
 from perijove.hub.broker.config import Timing
@@ -124,6 +124,7 @@ def application(broker: Broker, auth: Auth, prefix: str, lifespan: object = None
     api = APIRouter(prefix=root)
     api.include_router(api_sessions.router(broker, auth.caller))
     api.include_router(api_centres.router(broker, auth.caller))
-    api.include_router(api_centres.health(broker))
+    api.include_router(api_operator.router(broker, auth.caller))
+    api.include_router(api_operator.health(broker))
     app.include_router(api)
     return app

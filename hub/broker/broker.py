@@ -25,6 +25,7 @@ from perijove.hub.broker.hubtrouble import HubTrouble
 from perijove.hub.broker.identity import Identities
 from perijove.hub.broker.keeper import Keeper
 from perijove.hub.broker.leases import Leases
+from perijove.hub.broker.orders import Orders
 from perijove.hub.broker.records import Change, News, Record
 from perijove.hub.broker.sessions import Clock, Sessions
 from perijove.hub.broker.work import Work
@@ -67,6 +68,7 @@ class Broker:
         self.sessions = Sessions(parts.database, self.bulletin, parts.clock, parts.ports)
         self.holder = secrets.token_hex(8)
         self.leases = Leases(parts.database, self.holder, parts.clock, parts.timing.lease)
+        self.orders = Orders(parts.database, parts.clock)
         self.keepers: dict[str, Keeper] = {}
         self.tag = ""
         self._keeping: dict[str, asyncio.Task[None]] = {}
@@ -79,8 +81,11 @@ class Broker:
         """Open the store, take up everything that is under way."""
         await self.parts.database.migrate()
         self.tag = await self.sessions.tag()
+        await self.orders.load()
         await self.keep_centres()
-        self._loops = [asyncio.create_task(self._every(30.0, self._reload)), asyncio.create_task(self._attach())]
+        timing = self.parts.timing
+        loops = [self._every(30.0, self._reload), self._every(timing.orders_every, self.orders.load), self._attach()]
+        self._loops = [asyncio.create_task(loop) for loop in loops]
 
     async def stop(self, *, release: bool = True) -> None:
         """Stop working; sessions and jobs go on. Without `release` as if it were killed: the leases stay."""
@@ -138,7 +143,7 @@ class Broker:
         """The live session of (owner, server); if there is none, one for what is asked for, written down and begun.
 
         Raises:
-            BadRequest: with every reason why it cannot be.
+            BadRequest: with every reason why it cannot be; "centre-drained" where an operator said so.
             NoPort, TooMany.
         """
         request = Request.parse(options)
@@ -146,6 +151,11 @@ class Broker:
             kind(request.kind)
         except LookupError as error:
             raise BadRequest([Fault("kind", "unknown-kind", str(error), {"kind": request.kind})]) from None
+        if faults := self.orders.faults(request.centre):
+            live = await self.sessions.by_name(owner, server)
+            if live is not None and live.live:
+                return live  # a drain is about new sessions only
+            raise BadRequest(faults)
         placement = place(request, self.parts.centres, self.parts.clock())
         account = await self.parts.identities.account(owner, placement.centre)
         draft = Record(

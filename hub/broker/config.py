@@ -55,6 +55,8 @@ class Timing:
     scan_every: float = 5.0
     attach_every: float = 5.0
     attach_all_every: float = 60.0
+    #: Between looks for what operators ordered through another broker.
+    orders_every: float = 8.0
 
 
 #: Submissions and connections under way at once, per centre.

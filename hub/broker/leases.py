@@ -40,6 +40,15 @@ class Leases:
         except IntegrityError:  # another broker was first, this very moment
             return False
 
+    async def holders(self) -> dict[str, str]:
+        """Who has the lease of each centre now."""
+
+        def work(c: Connection) -> dict[str, str]:
+            query = select(leases.c.centre, leases.c.holder).where(leases.c.until > self.clock())
+            return {str(row.centre): str(row.holder) for row in c.execute(query)}
+
+        return await self.database.read(work)
+
     async def release(self, centre: str) -> None:
         """Give the lease of `centre` back, if we have it."""
         await self.database.write(

@@ -16,7 +16,7 @@ from perijove.hub.broker.records import Change, News, Record, Transition
 from perijove.hub.broker.store import events, gateway, sessions
 from perijove.spawners.job import new_session_id, new_tag
 from perijove.spawners.session import Stage
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 Clock = Callable[[], datetime]
 
@@ -147,17 +147,39 @@ class Sessions:
 
         return await self.database.read(work)
 
-    async def listing(self, owner: str | None = None, live: bool | None = None, limit: int = 1000) -> list[Record]:
+    async def listing(
+        self,
+        owner: str | None = None,
+        live: bool | None = None,
+        limit: int = 1000,
+        *,
+        centre: str | None = None,
+        stage: Stage | None = None,
+    ) -> list[Record]:
         """Sessions, newest first: of `owner` if given; with `live` those that are not ended (False: that are)."""
+        given = {sessions.c.owner: owner, sessions.c.centre: centre, sessions.c.stage: stage and stage.value}
 
         def work(c: Connection) -> list[Record]:
             query = select(sessions).order_by(sessions.c.created.desc()).limit(limit)
-            if owner is not None:
-                query = query.where(sessions.c.owner == owner)
+            query = query.where(*(column == value for column, value in given.items() if value is not None))
             if live is not None:
                 ended = sessions.c.stage == Stage.ENDED.value
                 query = query.where(~ended if live else ended)
             return [Record.of(row) for row in c.execute(query)]
+
+        return await self.database.read(work)
+
+    async def counts(self) -> dict[str, dict[str, int]]:
+        """How many sessions that have not ended there are, by centre and stage."""
+
+        def work(c: Connection) -> dict[str, dict[str, int]]:
+            query = select(sessions.c.centre, sessions.c.stage, func.count()).where(
+                sessions.c.stage != Stage.ENDED.value
+            )
+            found: dict[str, dict[str, int]] = {}
+            for centre, stage, number in c.execute(query.group_by(sessions.c.centre, sessions.c.stage)):
+                found.setdefault(str(centre), {})[str(stage)] = int(number)
+            return found
 
         return await self.database.read(work)
 

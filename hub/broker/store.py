@@ -115,6 +115,7 @@ sessions = Table(
     UniqueConstraint("owner", "server", "live"),
     Index("ix_sessions_owner_created", "owner", "created"),
     Index("ix_sessions_centre_stage", "centre", "stage"),
+    Index("ix_sessions_ended", "ended"),
 )
 
 events = Table(
@@ -152,4 +153,24 @@ identities = Table(
     Column("problem", String(500), nullable=False),
 )
 
-__all__ = ["Moment", "events", "gateway", "identities", "leases", "metadata", "sessions"]
+drains = Table(
+    "drains",
+    metadata,
+    Column("centre", String(32), primary_key=True),
+    Column("by", String(255), nullable=False),
+    Column("since", Moment, nullable=False),
+    Column("note", String(500), nullable=False),
+)
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("centre", String(32), primary_key=True),
+    Column("en", String(1000), nullable=False),
+    Column("zh", String(1000), nullable=False),
+    Column("level", String(16), nullable=False),
+    Column("by", String(255), nullable=False),
+    Column("since", Moment, nullable=False),
+)
+
+__all__ = ["Moment", "drains", "events", "gateway", "identities", "leases", "metadata", "notices", "sessions"]

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from perijove.hub.broker.keeper import Keeper
+from perijove.hub.broker.orders import Orders
 from perijove.hub.broker.records import Record
 from perijove.spawners.centre import Centre
 from perijove.spawners.request import BadRequest, Fault, Request, fit
@@ -48,11 +49,12 @@ def session(record: Record, needs_environment: bool) -> dict[str, Any]:
     return view
 
 
-def centre(described: Centre, keeper: Keeper | None, now: datetime) -> dict[str, Any]:
+def centre(described: Centre, keeper: Keeper | None, now: datetime, orders: Orders) -> dict[str, Any]:
     """A centre for people to choose from: nothing of how it is reached."""
     names = {"name": described.name, "place": described.place, "description": described.description}
     window = described.maintenance_between(now, now)
     silent = next(iter(keeper.unknown.values()), None) if keeper else None
+    drain, notice = orders.drains.get(described.id), orders.notices.get(described.id)
     return {
         "id": described.id,
         **{key: text.model_dump() if text else None for key, text in names.items()},
@@ -63,6 +65,8 @@ def centre(described: Centre, keeper: Keeper | None, now: datetime) -> dict[str,
         "maintenance": window.model_dump(mode="json") if window else None,
         "next_maintenance": [m.model_dump(mode="json") for m in described.maintenance if m.end > now],
         "unknown_since": silent.since.isoformat() if silent else None,
+        "drained": drain.view() if drain else None,
+        "notice": notice.view() if notice else None,
         "queues": [_queue(described, queue.name, keeper) for queue in described.queues],
     }
 
@@ -76,7 +80,9 @@ def _queue(described: Centre, name: str, keeper: Keeper | None) -> dict[str, Any
     return view | {"status": {key: getattr(status, key) for key in keys} if status else None}
 
 
-def offers(request: Mapping[str, Any], centres: Mapping[str, Centre], now: datetime) -> list[dict[str, Any]]:
+def offers(
+    request: Mapping[str, Any], centres: Mapping[str, Centre], now: datetime, orders: Orders
+) -> list[dict[str, Any]]:
     """What every queue says to a request; one that names no centre is held against all.
 
     Raises:
@@ -90,10 +96,10 @@ def offers(request: Mapping[str, Any], centres: Mapping[str, Centre], now: datet
             if (named and one.id != named) or parsed.queue not in (None, queue.name):
                 continue
             outcome = fit(parsed, one, queue, now)
-            faults = outcome if isinstance(outcome, list) else []
+            faults = orders.faults(one.id) + (outcome if isinstance(outcome, list) else [])
             offer: dict[str, Any] = {"centre": one.id, "queue": queue.name, "fits": not faults}
             offer["faults"] = [fault_view(fault) for fault in faults]
-            if not isinstance(outcome, list):
+            if not faults and not isinstance(outcome, list):
                 offer |= {"price": outcome.price, "cores": outcome.cores, "memory": outcome.memory}
                 offer |= {"gpus": outcome.gpus, "walltime": outcome.walltime}
             found.append(offer)

@@ -46,6 +46,7 @@ FAST = Timing(
     scan_every=0.1,
     attach_every=0.1,
     attach_all_every=0.5,
+    orders_every=0.1,
 )
 
 
