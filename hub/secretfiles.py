@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 #: The secrets there are, and how each is made.
-NAMES = ("proxy.token", "broker.token", "cookie_secret", "agent_key")
+NAMES = ("proxy.token", "broker.token", "metrics.token", "cookie_secret", "agent_key")
 
 
 class UnsafeSecret(PermissionError):

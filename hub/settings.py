@@ -243,7 +243,7 @@ class Settings(Frozen):
         return secretfiles.ensure(self.directory(), name)
 
     def secret(self, name: str) -> str:
-        """The secret `name`: "proxy.token", "broker.token", "cookie_secret" (hex) or "agent_key" (OpenSSH)."""
+        """The secret `name`, one of `secretfiles.NAMES`: in hex, "agent_key" as an OpenSSH key."""
         return self.secret_file(name).read_text(encoding="ascii").strip() + ("\n" if name == "agent_key" else "")
 
 

@@ -20,6 +20,8 @@ from perijove.hub.broker.context import Context
 from perijove.hub.broker.database import Database
 from perijove.hub.broker.hubclient import HubClient
 from perijove.hub.broker.identity import Identities
+from perijove.hub.broker.metrics import Metrics, Timed
+from perijove.hub.broker.metrics import router as metrics_router
 from perijove.hub.broker.sessions import Sessions, utc_now
 from perijove.hub.settings import Settings
 from perijove.spawners.batch import batch_system
@@ -47,7 +49,8 @@ def create_app(settings: Settings) -> FastAPI:
             await links.close()
             await hub.close()
 
-    app = application(broker, Auth(settings.secret("broker.token"), hub), settings.broker_prefix, lifespan)
+    auth = Auth(settings.secret("broker.token"), hub, settings.secret("metrics.token"))
+    app = application(broker, auth, settings.broker_prefix, lifespan)
     if importlib.util.find_spec("perijove.hub.pages.install") is not None:
         from perijove.hub.pages.install import install
 
@@ -121,10 +124,13 @@ def application(broker: Broker, auth: Auth, prefix: str, lifespan: object = None
     app.state.broker = broker
     errors.install(app, root)
     app.add_middleware(errors.BoundedBody)
+    metrics = Metrics(broker)
+    app.add_middleware(Timed, metrics=metrics, root=prefix)
     api = APIRouter(prefix=root)
     api.include_router(api_sessions.router(broker, auth.caller))
     api.include_router(api_centres.router(broker, auth.caller))
     api.include_router(api_operator.router(broker, auth.caller))
     api.include_router(api_operator.health(broker))
+    api.include_router(metrics_router(metrics, auth))
     app.include_router(api)
     return app

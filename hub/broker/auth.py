@@ -51,8 +51,16 @@ class Auth:
 
     token: str
     hub: HubClient
+    #: Reads the metrics, and nothing else; "" is nobody's.
+    metrics_token: str = ""
     clock: Callable[[], float] = time.monotonic
     _known: dict[str, tuple[float, Caller | None]] = field(default_factory=dict)
+
+    def reads_metrics(self, request: Request) -> bool:
+        """The request carries the token for the metrics."""
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        good = self.metrics_token and hmac.compare_digest(token.strip().encode(), self.metrics_token.encode())
+        return scheme.lower() in ("token", "bearer") and bool(good)
 
     async def caller(self, request: Request) -> Caller:
         """Who calls.

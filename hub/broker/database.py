@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -52,6 +53,8 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        #: Hears of each "read" and "write" how many seconds it took, with the wait for its turn.
+        self.on_done: Callable[[str, float], None] = lambda kind, seconds: None
         self._writer = engine_for(url, writes=True)
         self._reader = engine_for(url, writes=False)
         self._write_thread = ThreadPoolExecutor(1, "store-write")
@@ -65,7 +68,8 @@ class Database:
         self._waiting.append((work, future))
         if self._flusher is None or self._flusher.done():
             self._flusher = asyncio.create_task(self._flush())
-        return await future
+        with self._timed("write"):
+            return await future
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """What `work` returns; it must not write."""
@@ -74,7 +78,16 @@ class Database:
             with self._reader.connect() as connection:
                 return work(connection)
 
-        return await asyncio.get_running_loop().run_in_executor(self._read_threads, run)
+        with self._timed("read"):
+            return await asyncio.get_running_loop().run_in_executor(self._read_threads, run)
+
+    @contextlib.contextmanager
+    def _timed(self, kind: str) -> Iterator[None]:
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.on_done(kind, time.perf_counter() - begun)
 
     async def migrate(self) -> None:
         """Bring the tables to this version's shape."""

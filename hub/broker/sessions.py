@@ -45,6 +45,8 @@ class Sessions:
         self.clock = clock
         #: The first and the last local port of sessions' tunnels.
         self.ports = ports
+        #: Hears of each change that was made, with the session before and after it.
+        self.on_change: Callable[[Record, Record], None] = lambda before, after: None
 
     async def tag(self) -> str:
         """The gateway's own mark; made when it is first asked for."""
@@ -101,35 +103,38 @@ class Sessions:
     async def change(self, session: str, transition: Transition) -> Record:
         """The session after `transition`, which sees it as it is in the store now; None from it leaves it as it is."""
 
-        def work(c: Connection) -> tuple[Record, bool]:
+        def work(c: Connection) -> tuple[Record, Record | None]:
             record = Record.of(c.execute(select(sessions).where(sessions.c.id == session).with_for_update()).one())
             change = transition(record)
-            if change is None:
-                return record, False
-            return _apply(c, record, change, self.clock()), True
+            return record, None if change is None else _apply(c, record, change, self.clock())
 
-        record, changed = await self.database.write(work)
-        if changed:
-            self.bulletin.announce(session)
-        return record
+        before, after = await self.database.write(work)
+        if after is None:
+            return before
+        self._changed(before, after)
+        return after
+
+    def _changed(self, before: Record, after: Record) -> None:
+        self.on_change(before, after)
+        self.bulletin.announce(after.id)
 
     async def change_all(self, ids: Iterable[str], transition: Transition) -> list[Record]:
         """As `change` for many sessions in one transaction; gives those that changed."""
         wanted = list(ids)
 
-        def work(c: Connection) -> list[Record]:
+        def work(c: Connection) -> list[tuple[Record, Record]]:
             changed = []
             for some in (wanted[i : i + 500] for i in range(0, len(wanted), 500)):
                 for row in c.execute(select(sessions).where(sessions.c.id.in_(some)).with_for_update()).all():
                     record = Record.of(row)
                     if (change := transition(record)) is not None:
-                        changed.append(_apply(c, record, change, self.clock()))
+                        changed.append((record, _apply(c, record, change, self.clock())))
             return changed
 
         changed = await self.database.write(work)
-        for record in changed:
-            self.bulletin.announce(record.id)
-        return changed
+        for before, after in changed:
+            self._changed(before, after)
+        return [after for _, after in changed]
 
     async def get(self, session: str) -> Record | None:
         """The session with this id."""

@@ -18,6 +18,8 @@ from perijove.hub.broker.sessions import utc_now
 from perijove.spawners.link import LinkError, LinkProblem
 from perijove.spawners.request import BadRequest
 from perijove.spawners.session import Stage
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.requests import Request
 
 API = "/services/perijove/api/v1"
 PEOPLE = {
@@ -32,7 +34,7 @@ class Api:
 
     def __init__(self, gateway: Gateway) -> None:
         hub = HubClient("http://hub/hub/api", "service", httpx.MockTransport(self._hub))
-        self.app = application(gateway.broker, Auth("service", hub), "/services/perijove/")
+        self.app = application(gateway.broker, Auth("service", hub, "t-metrics"), "/services/perijove/")
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://broker")
 
@@ -226,3 +228,51 @@ async def test_sessions_are_found_by_centre_and_stage(gateway: Gateway, api: Api
     assert await found("centre=alpha&stage=queued") == [one.id]
     assert await found("centre=beta") == [] == await found("stage=ready") == await found("owner=bob")
     assert (await api("GET", "/sessions?stage=nonsense")).status_code == 400
+
+
+async def test_metrics_tell_prometheus_of_every_centre(gateway: Gateway, api: Api) -> None:
+    one = await gateway.open()
+    await gateway.at(one.id, Stage.QUEUED)
+    gateway.centre.run(gateway.centre.live()[0])
+    await gateway.at(one.id, Stage.READY)
+    await api("PUT", "/centres/alpha/drain")
+    answer = await api("GET", "/metrics", "t-metrics")
+    assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/plain")
+    found = figures(answer.text)
+    assert found["perijove_sessions", "alpha", "ready"] == 1 and found["perijove_sessions", "alpha", "queued"] == 0
+    assert found["perijove_tunnels", "alpha", "true"] == 1 and found["perijove_tunnels", "alpha", "false"] == 0
+    assert found["perijove_centre_drained", "alpha"] == found["perijove_lease_held", "alpha"] == 1
+    assert found["perijove_watcher_failures", "alpha"] == 0
+    assert found["perijove_batch_commands_total", "alpha"] >= 1
+    assert 0 <= found["perijove_watcher_answer_age_seconds", "alpha"] < 60
+    for step in ("node", "ready"):
+        assert found["perijove_start_seconds_count", "alpha", step] == 1
+    assert found["perijove_store_seconds_count", "read"] > 0 and found["perijove_store_seconds_count", "write"] > 0
+    assert found["perijove_http_request_seconds_count", "PUT", "/api/v1/centres/{centre}/drain", "200"] == 1
+
+
+async def test_labels_come_from_routes_and_not_from_addresses(api: Api) -> None:
+    for name in ("one", "two"):
+        await api("GET", f"/sessions/{name}")
+        await api("BREW", f"/{name}")
+    text = (await api("GET", "/metrics", "t-metrics")).text
+    assert "one" not in {label for key in figures(text) for label in key} and "/two" not in text
+    assert figures(text)["perijove_http_request_seconds_count", "other", "other", "404"] == 2
+
+
+async def test_metrics_are_for_their_token_and_for_operators(api: Api) -> None:
+    statuses = {who: (await api("GET", "/metrics", who)).status_code for who in ("", "t-ada", "t-root", "service")}
+    assert statuses == {"": 401, "t-ada": 403, "t-root": 200, "service": 200}
+    assert (await api("GET", "/sessions", "t-metrics")).status_code == 401, "it reads nothing else"
+    nobody = Auth("service", HubClient("http://hub/hub/api", "service", httpx.MockTransport(api._hub)))
+    assert not nobody.reads_metrics(Request({"type": "http", "headers": [(b"authorization", b"token ")]}))
+
+
+def figures(text: str) -> dict[tuple[str, ...], float]:
+    """Each figure by its name and the values of its labels, in order."""
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if "le" not in sample.labels
+    }
