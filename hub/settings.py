@@ -81,6 +81,15 @@ class LaunchLimits(Frozen):
     per_centre: int = Field(default=8, ge=1, le=1000)
 
 
+class Retention(Frozen):
+    """For how many days after its end something is kept in the broker's store; 0: for ever."""
+
+    #: A session: how it ended, and what it used.
+    sessions: int = Field(default=400, ge=0, le=36_500)
+    #: Its events and the last lines of its log; they go with it at the latest.
+    events: int = Field(default=90, ge=0, le=36_500)
+
+
 class Settings(Frozen):
     """Where the gateway's parts are and how they reach each other."""
 
@@ -109,6 +118,7 @@ class Settings(Frozen):
     #: Account names of people at centres (TOML); none: each centre's own rule.
     identities_file: Place | None = None
     launch_limits: LaunchLimits = LaunchLimits()
+    retention: Retention = Retention()
 
     @classmethod
     def load(cls, path: Path) -> Settings:
@@ -263,7 +273,11 @@ def _faults(error: ValidationError) -> list[str]:
 
 
 def _keys(place: tuple[int | str, ...]) -> list[str]:
-    parts: dict[str, type[BaseModel]] = {"authenticator": Authenticator, "launch_limits": LaunchLimits}
+    parts: dict[str, type[BaseModel]] = {
+        "authenticator": Authenticator,
+        "launch_limits": LaunchLimits,
+        "retention": Retention,
+    }
     model = parts.get(str(place[0]), Settings) if place else Settings
     return list(model.model_fields)
 

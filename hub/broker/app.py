@@ -99,6 +99,7 @@ def real_parts(
         per_person=settings.launch_limits.per_person,
         context=context,
         reload=centres.reload,
+        retention=settings.retention,
     )
     return parts, links
 

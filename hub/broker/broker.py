@@ -12,7 +12,7 @@ import itertools
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -26,9 +26,11 @@ from perijove.hub.broker.identity import Identities
 from perijove.hub.broker.keeper import Keeper
 from perijove.hub.broker.leases import Leases
 from perijove.hub.broker.orders import Orders
+from perijove.hub.broker.purge import Purge
 from perijove.hub.broker.records import Change, News, Record
 from perijove.hub.broker.sessions import Clock, Sessions
 from perijove.hub.broker.work import Work
+from perijove.hub.settings import Retention
 from perijove.spawners.centre import Centre
 from perijove.spawners.kinds import kind
 from perijove.spawners.request import BadRequest, Fault, Request, place
@@ -57,6 +59,7 @@ class Parts:
     #: Makes the context of one centre.
     context: Callable[[Centre, Sessions], Context]
     reload: Callable[[], object] = lambda: None
+    retention: Retention = field(default_factory=Retention)
 
 
 class Broker:
@@ -84,7 +87,12 @@ class Broker:
         await self.orders.load()
         await self.keep_centres()
         timing = self.parts.timing
-        loops = [self._every(30.0, self._reload), self._every(timing.orders_every, self.orders.load), self._attach()]
+        loops = [
+            self._every(30.0, self._reload),
+            self._every(timing.orders_every, self.orders.load),
+            self._every(timing.purge_every, self._purge),
+            self._attach(),
+        ]
         self._loops = [asyncio.create_task(loop) for loop in loops]
 
     async def stop(self, *, release: bool = True) -> None:
@@ -113,6 +121,11 @@ class Broker:
     async def _reload(self) -> None:
         await asyncio.to_thread(self.parts.reload)
         await self.keep_centres()
+
+    async def _purge(self) -> None:
+        gone, trimmed = await Purge(self.parts.database, self.parts.clock, self.parts.retention).run()
+        if gone or trimmed:
+            log.info("removed %d sessions that ended long ago, and the events of %d more", gone, trimmed)
 
     async def _every(self, seconds: float, work: Callable[[], Any]) -> None:
         while True:

@@ -1,0 +1,68 @@
+"""What ended long ago is removed from the store: first the events and the log's last lines, later the session itself.
+
+Only sessions for which nothing is left to be done, oldest first, so many in one transaction, so that nobody waits long
+for the store. What is to go is looked for in a read, so that a round that finds nothing costs the writer nothing.
+Several brokers on one store may do so at the same time: what one has removed, the other does not find.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+
+from perijove.hub.broker.database import Database
+from perijove.hub.broker.sessions import Clock
+from perijove.hub.broker.store import events, sessions
+from perijove.hub.settings import Retention
+from perijove.spawners.session import Stage
+from sqlalchemy import ColumnElement, Connection, delete, select, update
+
+#: Sessions in one transaction.
+TOGETHER = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Purge:
+    """Removes what `retention` no longer keeps."""
+
+    database: Database
+    clock: Clock
+    retention: Retention
+    together: int = TOGETHER
+
+    async def run(self) -> tuple[int, int]:
+        """One round: how many sessions were removed, and from how many more the events and log."""
+        gone = await self._all(self._before(self.retention.sessions), _remove) if self.retention.sessions else 0
+        # A session whose events are gone has no last one: so each is found once.
+        has_more = (sessions.c.last_event != 0) | (sessions.c.log_tail != "")
+        if not self.retention.events:
+            return gone, 0
+        return gone, await self._all(self._before(self.retention.events) & has_more, _trim)
+
+    def _before(self, days: int) -> ColumnElement[bool]:
+        ended: datetime = self.clock() - timedelta(days=days)
+        return sessions.c.ended < ended
+
+    async def _all(self, which: ColumnElement[bool], work: Callable[..., None]) -> int:
+        over = (sessions.c.stage == Stage.ENDED.value) & sessions.c.hub_cleared & sessions.c.forgotten
+        query = select(sessions.c.id).where(which, over).order_by(sessions.c.ended).limit(self.together)
+        total = 0
+        while ids := await self.database.read(lambda c: list(c.scalars(query))):
+            await self.database.write(partial(work, ids=ids))
+            total += len(ids)
+        return total
+
+
+def _remove(c: Connection, ids: list[str]) -> None:
+    c.execute(delete(events).where(events.c.session.in_(ids)))
+    c.execute(delete(sessions).where(sessions.c.id.in_(ids)))
+
+
+def _trim(c: Connection, ids: list[str]) -> None:
+    c.execute(delete(events).where(events.c.session.in_(ids)))
+    c.execute(update(sessions).where(sessions.c.id.in_(ids)).values(last_event=0, log_tail=""))
+
+
+__all__ = ["Purge"]
