@@ -20,7 +20,7 @@ COMMANDS = {
     "broker": "Run the broker alone (for systemd and the like).",
     "doctor": "Test each centre end to end, and say what to mend.",
     "config": "Check and document centre descriptions.",
-    "centres": "List the centres and what they offer.",
+    "centres": "List the centres and what they offer; drain one, set a notice.",
     "sessions": "List, show and stop sessions.",
     "testbed": "Real batch systems on this machine, for developers (Debian, root).",
 }

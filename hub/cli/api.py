@@ -46,10 +46,16 @@ class Api:
 
     def call(self, method: str, path: str, **query: str | int | bool) -> Any:
         """The decoded answer of `method` on `path` ("/sessions"). Raises ApiFailed."""
+        return self._ask(method, path, params=query)
+
+    def send(self, method: str, path: str, body: Mapping[str, Any]) -> Any:
+        """As `call`, with `body` as JSON."""
+        return self._ask(method, path, json=body)
+
+    def _ask(self, method: str, path: str, **more: Any) -> Any:
         where = f"{self.base}{path}"
-        params: Mapping[str, str | int | bool] = query
         try:
-            with self._client.stream(method, where, params=params) as response:
+            with self._client.stream(method, where, **more) as response:
                 body = _bounded(response)
         except httpx.ConnectError:
             words = _(

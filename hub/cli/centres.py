@@ -1,4 +1,8 @@
-"""`perijove centres`: what the centres offer, from their files or from a running gateway."""
+"""`perijove centres`: what the centres offer, from their files or from a running gateway; and an operator's orders.
+
+`perijove centres [PLACES]` lists; the orders are commands of their own below it. A file that is called like one of
+them is given with its folder: `perijove centres ./drain`.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +12,36 @@ from typing import Any
 
 import click
 from perijove.hub.cli import api
+from perijove.hub.cli.centreorders import drain, health, notice, undrain
 from perijove.hub.cli.tables import as_json, table
 
 
-@click.command()
+class _Listing(click.Group):
+    """A group that lists where no command of it is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """`args`, with "list" put in where it is meant."""
+        named = bool(args) and (args[0] in self.commands or args[0] in ctx.help_option_names)
+        return super().parse_args(ctx, args if named else ["list", *args])
+
+
+@click.group(cls=_Listing)
+def centres() -> None:
+    """List the centres (without a command), and say what is to happen there.
+
+    `perijove centres` lists those of the running gateway, `perijove centres FILE...` those of description files.
+    """
+
+
+for order in (health, drain, undrain, notice):
+    centres.add_command(order)
+
+
+@centres.command("list")
 @click.argument("places", metavar="[FILES|DIRECTORIES]...", nargs=-1, type=click.Path(path_type=Path))
 @api.options
 @click.option("--json", "json_", is_flag=True, help="The list as JSON, for programs.")
-def centres(
-    places: tuple[Path, ...], url: str | None, token_file: Path | None, config: Path | None, json_: bool
-) -> None:
+def list_(places: tuple[Path, ...], url: str | None, token_file: Path | None, config: Path | None, json_: bool) -> None:
     """List the centres and their queues.
 
     From description files if you name some, otherwise from the gateway that runs.
@@ -74,7 +98,7 @@ def _rows(centre: Mapping[str, Any]) -> list[list[object]]:
                 queue.get("gpus"),
                 words(queue.get("max_time"), time_text),
                 words(price.get("core_hour"), credits_text),
-                "yes" if centre.get("enabled", True) else "no",
+                "drained" if centre.get("drained") else "yes" if centre.get("enabled", True) else "no",
             ]
         )
     return rows
