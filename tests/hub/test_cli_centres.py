@@ -162,5 +162,5 @@ def test_help_is_in_the_language_of_the_terminal(variable: str, value: str) -> N
     result = run("sessions", "--help", **clean | {variable: value})
     assert "列出、查看和停止会话。" in result.output
     assert "列出正在进行的会话。" in result.output
-    assert "列出各中心及其资源。" in run("--help", **clean | {variable: value}).output
+    assert "列出各中心及其资源" in run("--help", **clean | {variable: value}).output
     assert "List live sessions." in run("sessions", "--help", **clean).output
