@@ -125,15 +125,17 @@ class Ports(Frozen):
         return self
 
 
-class DataPath(Frozen):
-    """A data set that lies at a centre."""
+class DataSet(Frozen):
+    """A data set that lies at a centre; work that wants it comes to it."""
 
     name: Slug
-    """Its id in links."""
+    """Its id in links; the same data set has the same name at every centre."""
+    title: Text
+    """What people read."""
     path: Path
     """Where it is."""
-    title: Text | None = None
-    """What people read."""
+    size: Memory | None = None
+    """How large it is, for people to read: "20T", or a number of MiB."""
 
 
 class Paths(Frozen):
@@ -145,8 +147,6 @@ class Paths(Frozen):
     """Where notebooks start."""
     scratch: Path | None = None
     """Room for large files that may be removed by the centre."""
-    data: tuple[DataPath, ...] = ()
-    """Data sets that lie here; work comes to them."""
 
 
 class Price(Frozen):
@@ -239,6 +239,8 @@ class Centre(Frozen):
     """Where things lie."""
     queues: tuple[Queue, ...] = Field(min_length=1, max_length=200)
     """Its queues; the first one that fits is taken where a person names none."""
+    datasets: tuple[DataSet, ...] = Field(default=(), max_length=1000)
+    """Data sets that lie here."""
     maintenance: tuple[Maintenance, ...] = Field(default=(), max_length=200)
     """Times in which it takes no jobs."""
     enabled: bool = True
@@ -273,7 +275,7 @@ def parse(data: Mapping[str, Any]) -> Centre:
 __all__ = [
     "WORD",
     "Centre",
-    "DataPath",
+    "DataSet",
     "Environment",
     "Frozen",
     "Login",

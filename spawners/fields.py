@@ -108,20 +108,19 @@ def inconsistencies(raw: Mapping[str, Any]) -> list[tuple[tuple[str | int, ...],
         faults.append((("login", "launcher"), 'is missing: identity "sudo" runs exactly that program'))
     if identity in ("sudo", "community") and not login.get("account"):
         faults.append((("login", "account"), f'is missing: identity "{identity}" needs the account to log in with'))
-    for part in ("queues", "paths.data"):
-        faults += _twice(raw, part.split("."))
+    for part in ("queues", "datasets"):
+        faults += _twice(raw, part)
     return faults
 
 
-def _twice(raw: Any, path: list[str]) -> list[tuple[tuple[str | int, ...], str]]:
-    """A fault for each entry of the list at `path` whose name an earlier one has."""
-    for key in path:
-        raw = raw.get(key) if isinstance(raw, Mapping) else None
+def _twice(raw: Mapping[str, Any], part: str) -> list[tuple[tuple[str | int, ...], str]]:
+    """A fault for each entry of the list `part` whose name an earlier one has."""
+    entries = raw.get(part)
     seen: set[str] = set()
     faults: list[tuple[tuple[str | int, ...], str]] = []
-    for index, entry in enumerate(raw if isinstance(raw, list | tuple) else ()):
+    for index, entry in enumerate(entries if isinstance(entries, list | tuple) else ()):
         name = entry.get("name") if isinstance(entry, Mapping) else None
         if isinstance(name, str) and name in seen:
-            faults.append(((*path, index, "name"), f"{visible(name, 40)!r} is the name of an earlier one, too"))
+            faults.append(((part, index, "name"), f"{visible(name, 40)!r} is the name of an earlier one, too"))
         seen.add(str(name))
     return faults

@@ -48,6 +48,13 @@ def _whole(value: object) -> object:
     return value
 
 
+def _names(value: object) -> object:
+    """Names as a list, or as one text with commas: forms and links send texts."""
+    if isinstance(value, str):
+        return tuple(name.strip() for name in value[:5000].split(",") if name.strip())
+    return tuple(value) if isinstance(value, list) else value
+
+
 Count = Annotated[int, BeforeValidator(_whole)]
 
 
@@ -73,6 +80,8 @@ class Request(BaseModel):
     )
     #: The project to bill, at centres whose batch system keeps accounts.
     project: Word | None = None
+    #: Data sets that are to lie at the centre, by name: a wish that offers weigh, no condition.
+    data: Annotated[tuple[Slug, ...], BeforeValidator(_names)] = Field(default=(), max_length=20)
     #: What the kind of session needs to know (e.g. which app); short plain words only.
     options: Mapping[Slug, Annotated[str, Field(max_length=500)]] = Field(default_factory=dict, max_length=50)
 
@@ -121,7 +130,12 @@ _WORDS = {
     "too_long": ("too-long", "has more than {max_length} entries"),
     "string_pattern_mismatch": ("bad-name", "{name}"),
 }
-_TYPES = {"cores": "must be a whole number", "gpus": "must be a whole number", "options": "must be a table of texts"}
+_TYPES = {
+    "cores": "must be a whole number",
+    "gpus": "must be a whole number",
+    "data": "must be a list of names",
+    "options": "must be a table of texts",
+}
 
 
 def _fault(error: Any) -> Fault:

@@ -34,8 +34,17 @@ class DemoQueue(NamedTuple):
     level: float
 
 
+class DemoData(NamedTuple):
+    """A data set: id, titles in English and Chinese, and size. The demo has the names only, no data."""
+
+    name: str
+    en: str
+    zh: str
+    size: str
+
+
 class DemoCentre(NamedTuple):
-    """One centre: id, names and place in English and Chinese, and queues."""
+    """One centre: id, names and place in English and Chinese, queues, and the ids of data sets that lie there."""
 
     id: str
     en: str
@@ -43,9 +52,10 @@ class DemoCentre(NamedTuple):
     place_en: str
     place_zh: str
     queues: tuple[DemoQueue, ...]
+    data: tuple[str, ...] = ()
 
 
-def _centre(city: str, zh: str, *queues: DemoQueue) -> DemoCentre:
+def _centre(city: str, zh: str, *queues: DemoQueue, data: tuple[str, ...] = ()) -> DemoCentre:
     return DemoCentre(
         city.lower(),
         f"National Supercomputing Centre in {city} (demo)",
@@ -53,22 +63,32 @@ def _centre(city: str, zh: str, *queues: DemoQueue) -> DemoCentre:
         city,
         zh,
         queues,
+        data,
     )
 
 
+DATA = {
+    one.name: one
+    for one in (
+        DemoData("era5", "ERA5 reanalysis", "ERA5 再分析资料", "5P"),
+        DemoData("cmip6", "CMIP6 climate projections", "CMIP6 气候模式比较数据", "2P"),
+        DemoData("grch38", "Human reference genome GRCh38", "人类参考基因组 GRCh38", "4G"),
+    )
+}
 #: From far too much work (above 1) to an empty machine.
 CENTRES = (
-    _centre("Tianjin", "天津", DemoQueue("compute", 6, 8, 32, 0, 24, "0.10", 1.2)),
+    _centre("Tianjin", "天津", DemoQueue("compute", 6, 8, 32, 0, 24, "0.10", 1.2), data=("era5", "cmip6")),
     _centre(
         "Guangzhou",
         "广州",
         DemoQueue("compute", 8, 8, 64, 0, 48, "0.12", 1.0),
         DemoQueue("debug", 1, 4, 16, 0, 1, "0.05", 0.3),
+        data=("era5",),
     ),
-    _centre("Shenzhen", "深圳", DemoQueue("compute", 4, 8, 32, 0, 24, "0.15", 0.4)),
+    _centre("Shenzhen", "深圳", DemoQueue("compute", 4, 8, 32, 0, 24, "0.15", 0.4), data=("grch38",)),
     _centre("Changsha", "长沙", DemoQueue("compute", 4, 8, 32, 0, 12, "0.09", 0.8)),
     _centre("Jinan", "济南", DemoQueue("compute", 3, 8, 48, 0, 24, "0.08", 0.6)),
-    _centre("Wuxi", "无锡", DemoQueue("compute", 8, 4, 16, 0, 72, "0.06", 1.3)),
+    _centre("Wuxi", "无锡", DemoQueue("compute", 8, 4, 16, 0, 72, "0.06", 1.3), data=("cmip6",)),
     _centre("Zhengzhou", "郑州", DemoQueue("compute", 2, 16, 64, 0, 24, "0.11", 0.1)),
     _centre(
         "Kunshan",
@@ -111,6 +131,13 @@ max_time = "{hours}h"
 default_time = "30m"
 price = {{ core_hour = "{price}" }}
 """
+_DATA = """
+[[datasets]]
+name = "{name}"
+title = {{ en = "{en}", zh = "{zh}" }}
+path = "/data/{name}"
+size = "{size}"
+"""
 
 
 def prepare(state_dir: Path) -> Path:
@@ -147,6 +174,7 @@ def write_centres(directory: Path, state: Path) -> list[Path]:
         text = _TEMPLATE.format(**{key: json.dumps(value, ensure_ascii=False) for key, value in words.items()})
         for queue in centre.queues:
             text += _QUEUE.format(**{**queue._asdict(), "name": json.dumps(queue.name)})
+        text += "".join(_DATA.format(**DATA[name]._asdict()) for name in centre.data)
         file = directory / f"{centre.id}.toml"
         file.write_text(text, encoding="utf-8")
         files.append(file)
