@@ -126,6 +126,7 @@ class JobStatus:
     exit_code: int | None = None
     signal: int | None = None
     core_seconds: int | None = None  # what was used, for the ledger
+    ahead: int | None = None  # of a waiting one: jobs that come before it
 
 
 @dataclass(frozen=True, slots=True)

@@ -206,37 +206,32 @@ def fit(request: Request, centre: Centre, queue: Queue, now: datetime) -> Placem
     return faults or Placement(centre, queue, request.cores, memory, request.gpus, walltime)
 
 
+def named_queues(request: Request, centres: Mapping[str, Centre]) -> tuple[Centre, list[Queue]]:
+    """The centre that `request` names, and those of its queues that it may mean.
+
+    Raises:
+        BadRequest: there is no such centre or queue.
+    """
+    centre = centres.get(request.centre)
+    if centre is None:
+        words, values = f"there is no centre {request.centre!r}", {"centre": request.centre}
+        raise BadRequest([Fault("centre", "unknown-centre", words, values)])
+    queues = [queue for queue in centre.queues if request.queue in (None, queue.name)]
+    if not queues:
+        known = ", ".join(queue.name for queue in centre.queues)
+        words = f"{centre.id} has no queue {request.queue!r}; it has {known}"
+        values = {"queue": str(request.queue), "centre": centre.id, "queues": known}
+        raise BadRequest([Fault("queue", "unknown-queue", words, values)])
+    return centre, queues
+
+
 def place(request: Request, centres: Mapping[str, Centre], now: datetime) -> Placement:
     """The placement of `request`: in the queue it names, or in the first of its centre that fits.
 
     Raises:
         BadRequest: the centre or queue is unknown, or nothing fits (the faults of the queue that came closest).
     """
-    centre = centres.get(request.centre)
-    if centre is None:
-        raise BadRequest(
-            [
-                Fault(
-                    "centre",
-                    "unknown-centre",
-                    f"there is no centre {request.centre!r}",
-                    {"centre": request.centre},
-                )
-            ]
-        )
-    queues = [queue for queue in centre.queues if request.queue in (None, queue.name)]
-    if not queues:
-        known = ", ".join(queue.name for queue in centre.queues)
-        raise BadRequest(
-            [
-                Fault(
-                    "queue",
-                    "unknown-queue",
-                    f"{centre.id} has no queue {request.queue!r}; it has {known}",
-                    {"queue": str(request.queue), "centre": centre.id, "queues": known},
-                )
-            ]
-        )
+    centre, queues = named_queues(request, centres)
     outcomes = [fit(request, centre, queue, now) for queue in queues]
     for outcome in outcomes:
         if isinstance(outcome, Placement):

@@ -72,6 +72,10 @@ class SessionView:
     detail: str = ""
     log_tail: str = ""
     last_event: int = 0
+    #: What was asked for, fit to start again; the forecast that was given then; jobs ahead in the queue, where known.
+    request: Mapping[str, Any] | None = None
+    forecast: Mapping[str, Any] | None = None
+    ahead: int | None = None
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> Self:

@@ -87,6 +87,14 @@ class Failure:
     problem: str = "timeout"
 
 
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One more question in the round in which queues are asked for, and who takes its answer."""
+
+    command: Command
+    answer: Callable[[Output], None]
+
+
 @dataclass(slots=True)
 class Watcher:
     """Watches one centre. `queries` says what to ask now; `on_answer` gets each listing or failure."""
@@ -98,6 +106,8 @@ class Watcher:
     on_answer: Callable[[Listing | Failure], Awaitable[None]]
     on_queues: Callable[[Sequence[QueueStatus]], None] = lambda queues: None
     pace: Pace = Pace()
+    #: A further question, now and then: when a small job would start.
+    probe: Callable[[], Probe | None] = lambda: None
     #: Batch system commands asked so far.
     commands: int = 0
     #: When the newest listing was asked for; None before the first.
@@ -207,13 +217,17 @@ class Watcher:
         commands = [self.system.status(query.names)]
         commands += [history] if history else []
         commands += [self.system.queues()] if queues else []
-        self.commands += len(commands)
-        self._asked.append((_now(), len(commands)))
+        probe = self.probe() if queues else None
+        asked = [*commands, probe.command] if probe else commands
+        self.commands += len(asked)
+        self._asked.append((_now(), len(asked)))
         self.per_minute()  # forgets what is older
         link = self.links.get(self.centre, query.account)
-        answer = await link.launch(
-            status_request(self.centre, commands, self.pace.timeout), timeout=self.pace.timeout + 10
+        answer: Mapping[str, Any] = await link.launch(
+            status_request(self.centre, asked, self.pace.timeout), timeout=self.pace.timeout + 10
         )
+        if probe is not None:
+            answer = _take_up(probe, answer)
         outputs = outputs_of(answer, len(commands))
         jobs = self.system.parse_status(outputs[0])
         past: Sequence[JobStatus] = ()
@@ -224,8 +238,18 @@ class Watcher:
                 asked_history = True
         if queues:
             with contextlib.suppress(BatchError):
-                self.on_queues(self.system.parse_queues(outputs[-1]))
+                self.on_queues(self.system.parse_queues(outputs[2 if history else 1]))
         return Listing(query, begun, jobs, past, asked_history or not history)
+
+
+def _take_up(probe: Probe, answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The answer without that to the probe, which comes last and whose failure is nobody else's."""
+    outputs = answer.get("outputs")
+    if not isinstance(outputs, list) or not outputs:
+        return answer
+    with contextlib.suppress(BatchError):
+        probe.answer(outputs_of({"outputs": outputs[-1:]}, 1)[0])
+    return {**answer, "outputs": outputs[:-1]}
 
 
 def status_request(
@@ -269,4 +293,4 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-__all__ = ["Failure", "LinkPool", "Listing", "Pace", "Query", "Watcher", "outputs_of", "status_request"]
+__all__ = ["Failure", "LinkPool", "Listing", "Pace", "Probe", "Query", "Watcher", "outputs_of", "status_request"]

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
-from perijove.hub.broker import views
+from perijove.hub.broker import offer_views, views
 from perijove.hub.broker.auth import Caller
 from perijove.hub.broker.broker import Broker
 from perijove.hub.broker.errors import Refusal
@@ -45,8 +45,17 @@ def router(broker: Broker, person: Person) -> APIRouter:
 
     @routes.post("/offers")
     async def offers(options: dict[str, Any], who: Who) -> dict[str, Any]:
-        """What every queue says to a request: whether it fits, its price, or every reason why not. Spends nothing."""
-        return {"offers": views.offers(options, broker.parts.centres, broker.parts.clock(), broker.orders)}
+        """What every queue says to a request: start, price, data, or every reason why not and what would mend it.
+
+        The body has a request's options (`centre` may be left out) and `prefer`: what matters most, one of start,
+        price, data, balanced. Spends nothing, and asks no centre.
+        """
+        return offer_views.offers(broker.offers(options), broker.parts.clock())
+
+    @routes.post("/preview")
+    async def preview(options: dict[str, Any], who: Who) -> dict[str, Any]:
+        """The job script that a request would become, and the command that would submit it. Spends nothing."""
+        return await broker.preview(who.name, options)
 
     @routes.get("/identities")
     async def identities(who: Who, owner: str | None = None) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
     Who = Annotated[Caller, Depends(person)]
 
     def view(record: Record) -> dict[str, Any]:
-        return views.session(record, broker.needs_environment(record))
+        return views.session(record, broker.needs_environment(record), broker.ahead(record))
 
     async def one(session: str, who: Caller) -> Record:
         record = await broker.sessions.get(session[:64])

@@ -12,7 +12,7 @@ import itertools
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -20,6 +20,7 @@ from perijove.hub.broker import transitions
 from perijove.hub.broker.config import Timing
 from perijove.hub.broker.context import Context, HubSide
 from perijove.hub.broker.database import Database
+from perijove.hub.broker.drafts import draft, placed, preview
 from perijove.hub.broker.events import Bulletin
 from perijove.hub.broker.hubtrouble import HubTrouble
 from perijove.hub.broker.identity import Identities
@@ -30,10 +31,11 @@ from perijove.hub.broker.purge import Purge
 from perijove.hub.broker.records import Change, News, Record
 from perijove.hub.broker.sessions import Clock, Sessions
 from perijove.hub.broker.work import Work
+from perijove.hub.offers.find import CentreNow, Offers, find
 from perijove.hub.settings import Retention
+from perijove.spawners.batch import batch_system
 from perijove.spawners.centre import Centre
-from perijove.spawners.kinds import kind
-from perijove.spawners.request import BadRequest, Fault, Request, place
+from perijove.spawners.request import BadRequest, Placement
 from perijove.spawners.session import Stage
 from perijove.spawners.watcher import LinkPool
 from sqlalchemy.exc import SQLAlchemyError
@@ -159,39 +161,67 @@ class Broker:
             BadRequest: with every reason why it cannot be; "centre-drained" where an operator said so.
             NoPort, TooMany.
         """
-        request = Request.parse(options)
-        try:
-            kind(request.kind)
-        except LookupError as error:
-            raise BadRequest([Fault("kind", "unknown-kind", str(error), {"kind": request.kind})]) from None
-        if faults := self.orders.faults(request.centre):
+        request, placement = placed(options, self.parts.centres, self.parts.clock())
+        if faults := self.orders.faults(placement.centre.id):
             live = await self.sessions.by_name(owner, server)
             if live is not None and live.live:
                 return live  # a drain is about new sessions only
             raise BadRequest(faults)
-        placement = place(request, self.parts.centres, self.parts.clock())
         account = await self.parts.identities.account(owner, placement.centre)
-        draft = Record(
-            id="",
-            owner=owner,
-            server=server,
-            live=True,
-            kind=request.kind,
-            centre=placement.centre.id,
-            queue=placement.queue.name,
-            request=request.model_dump(mode="json"),
-            cores=placement.cores,
-            memory=placement.memory,
-            gpus=placement.gpus,
-            walltime=placement.walltime,
-            price=placement.price,
-            account={"name": account.name, "key_file": account.key_file, "run_as": account.run_as},
-            created=self.parts.clock(),
-        )
+        known = self._forecast(placement)
+        record = replace(draft(owner, server, request, placement, account, self.parts.clock()), **known)
         news = News.of("checked", cores=placement.cores, centre=placement.centre.id, queue=placement.queue.name)
-        record, _ = await self.sessions.open(draft, self.tag, [news], self.parts.per_person)
+        record, _ = await self.sessions.open(record, self.tag, [news], self.parts.per_person)
         self.work(record)
         return record
+
+    def _forecast(self, placement: Placement) -> dict[str, Any]:
+        """What is known of the queue now, and when a job there would start: kept with the session, to learn from."""
+        keeper, now = self.keepers.get(placement.centre.id), self.parts.clock()
+        if keeper is None:
+            return {}
+        memory, queue = keeper.memory, placement.queue
+        expected = memory.expected(queue, now)
+        start = memory.forecast(queue, placement.cores, placement.walltime, now)
+        return {
+            "situation": memory.situation(queue, now).as_json(),
+            "forecast": start.as_json(expected.isoformat() if expected else None),
+        }
+
+    def offers(self, options: Mapping[str, Any]) -> Offers:
+        """What every centre and queue says to a request, from what is known: no centre is asked.
+
+        Raises:
+            BadRequest: the request itself is faulty.
+        """
+        now = self.parts.clock()
+        known = {name: self._now(name, keeper.now(now)) for name, keeper in self.keepers.items()}
+        return find(options, self.parts.centres, known, now)
+
+    def _now(self, centre: str, known: CentreNow) -> CentreNow:
+        """What is known of a centre, with what operators ordered."""
+        return replace(known, faults=(*self.orders.faults(centre), *known.faults))
+
+    async def preview(self, owner: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The job script of a request of `owner`, as it would be submitted; see `drafts.preview`.
+
+        Raises:
+            BadRequest: with every reason why it cannot be.
+        """
+        now = self.parts.clock()
+        request, placement = placed(options, self.parts.centres, now)
+        account = await self.parts.identities.account(owner, placement.centre)
+        record = draft(owner, "", request, placement, account, now)
+        keeper = self.keepers.get(placement.centre.id)
+        system = keeper.context.system if keeper else batch_system(placement.centre)
+        return preview(record, placement.centre, system)
+
+    def ahead(self, record: Record) -> int | None:
+        """Jobs that the batch system would start before that of a waiting session, where it tells."""
+        keeper = self.keepers.get(record.centre)
+        work = keeper.works.get(record.id) if keeper else None
+        job = work.job or work.taken if work else None
+        return job.ahead if job and record.stage in (Stage.SUBMITTED, Stage.QUEUED) else None
 
     async def hand_over(self, record: Record, environment: Mapping[str, str], argv: Sequence[str]) -> Record:
         """The hub's environment for the server of a live session; empty withdraws what was given."""

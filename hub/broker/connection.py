@@ -63,6 +63,7 @@ async def start_step(work: Work) -> float | None:
         if state != "ended" and await tunnel.ready(_path(work)):
             work.tries, work.begun = 0, None
             await work.change(transitions.ready(work.context.clock()))
+            work.context.learn(work.record)
             return None
     except Failed as error:
         return await _not_yet(work, error)

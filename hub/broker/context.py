@@ -17,6 +17,8 @@ from perijove.spawners.watcher import LinkPool, Watcher
 
 if TYPE_CHECKING:
     import asyncssh
+    from perijove.hub.broker.memory import Memory
+    from perijove.hub.broker.records import Record
     from perijove.hub.broker.tails import Tails
 
 
@@ -93,6 +95,12 @@ class Context:
     opening: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(OPENING))
     watcher: Watcher | None = None
     tails: Tails | None = None
+    memory: Memory | None = None
+
+    def learn(self, record: Record) -> None:
+        """A session has its node, is ready, or has ended: what forecasts learn from."""
+        if self.memory is not None:
+            self.memory.learn(record)
 
     def hurry(self) -> None:
         """News is about to come."""

@@ -44,6 +44,7 @@ async def finish(work: Work, outcome: Reason, *, detail: str = "", job: JobStatu
     final = Reason.CANCELLED if asked and outcome in (Reason.FAILED, Reason.COMPLETED, Reason.OTHER) else outcome
     await work.context.reach("ending")
     await work.change(transitions.ended(final, work.context.clock(), detail=detail, tail=tail, job=job))
+    work.context.learn(work.record)
     if work.tunnel is not None:
         with contextlib.suppress(*_FAILED):
             async with asyncio.timeout(1):

@@ -11,18 +11,24 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
 
 from perijove.hub.broker import ending, transitions
 from perijove.hub.broker.context import Context
+from perijove.hub.broker.drafts import sample
 from perijove.hub.broker.leases import Leases
+from perijove.hub.broker.memory import Memory
 from perijove.hub.broker.records import Record, Transition
 from perijove.hub.broker.tails import Tails
 from perijove.hub.broker.work import Work
-from perijove.spawners.batch import BatchError
+from perijove.hub.offers.find import CentreNow
+from perijove.hub.offers.forecast import KEPT
+from perijove.spawners.batch import BatchError, Output
 from perijove.spawners.job import JobState, JobStatus, QueueStatus, session_of
 from perijove.spawners.link import Account, LinkError
 from perijove.spawners.session import Stage
-from perijove.spawners.watcher import Failure, Listing, Query, Watcher
+from perijove.spawners.watcher import Failure, Listing, Probe, Query, Watcher
 from sqlalchemy.exc import SQLAlchemyError
 
 log = logging.getLogger(__name__)
@@ -38,7 +44,8 @@ class Keeper:
         self.works: dict[str, Work] = {}
         self.held = False
         self.unknown: dict[Account, Failure] = {}
-        self.queues: Sequence[QueueStatus] = ()
+        self.memory = context.memory = Memory()
+        self._remembered = False
         #: Environments that came before their session was taken up here.
         self.environments: dict[str, tuple[Mapping[str, str], Sequence[str]]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -55,6 +62,7 @@ class Keeper:
             self._heard,
             self._set_queues,
             context.timing.pace,
+            self._probe,
         )
 
     # --- life --------------------------------------------------------------------------------------------------
@@ -75,6 +83,9 @@ class Keeper:
         except SQLAlchemyError as error:
             log.warning("%s: the lease cannot be renewed: %s", self.context.centre.id, error)
             return
+        if not self._remembered or (held and not self.held):
+            self._remembered = True
+            await self._recall()
         if held and not self.held:
             self.held = True
             await self.scan()
@@ -94,6 +105,17 @@ class Keeper:
         await asyncio.gather(*(work.drop_tunnel() for work in self.works.values()), return_exceptions=True)
         self.works.clear()
         self._tasks.clear()
+
+    async def _recall(self) -> None:
+        """The history of starts, from the store; once, and again when the centre was another broker's meanwhile."""
+        try:
+            queues = [queue.name for queue in self.context.centre.queues]
+            found = await self.context.sessions.past(self.context.centre.id, queues, KEPT)
+        except SQLAlchemyError as error:
+            log.warning("%s: the history of starts cannot be read: %s", self.context.centre.id, error)
+            return
+        for queue, rows in found.items():
+            await asyncio.to_thread(self.memory.recall, queue, rows)
 
     async def release(self) -> None:
         """Give the lease back, so that another broker need not wait."""
@@ -178,7 +200,21 @@ class Keeper:
     # --- what is heard -----------------------------------------------------------------------------------------
 
     def _set_queues(self, queues: Sequence[QueueStatus]) -> None:
-        self.queues = queues
+        self.memory.set_queues(queues, self.context.clock())
+
+    def _probe(self) -> Probe | None:
+        """A question for the start of a small job, where the batch system can tell."""
+        centre = self.context.centre
+        queue = self.memory.probe(centre, self.context.clock())
+        command = self.context.system.estimate(sample(centre, queue)) if queue else None
+        if queue is None or command is None:
+            return None
+        return Probe(command, partial(self._probed, queue.label))
+
+    def _probed(self, label: str, output: Output) -> None:
+        with contextlib.suppress(BatchError):
+            if expected := self.context.system.parse_estimate(output):
+                self.memory.probed(label, self.context.clock(), expected)
 
     async def _heard(self, answer: Listing | Failure) -> None:
         try:
@@ -207,6 +243,7 @@ class Keeper:
     async def _answered(self, listing: Listing) -> None:
         covered = self._covered(listing.query)
         self.unknown.pop(listing.query.account, None)
+        self.memory.heard(listing.begun)
         await self._change([work for work in covered if work.record.unknown_since], transitions.answers_again())
         jobs = self._by_session(listing.jobs)
         past = {job.job_id: job for job in listing.past if job.state is JobState.ENDED}
@@ -215,6 +252,7 @@ class Keeper:
         for work in covered:
             job = _of_record(jobs.get(work.record.id, ()), work.record)
             if job is not None:
+                self._expects(work.record, job, listing)
                 work.seen(job)
             elif work.record.created > listing.begun:
                 continue
@@ -232,6 +270,16 @@ class Keeper:
                     self.watcher.hurry(2.0)
         self._vanished[listing.query.account] = vanished
         await self._strays_among(jobs, listing)
+
+    def _expects(self, record: Record, job: JobStatus, listing: Listing) -> None:
+        queue = self.context.centre.queue(record.queue)
+        if queue is not None and job.state is JobState.QUEUED and job.expected is not None:
+            self.memory.waits(queue.label, listing.begun, job.expected)
+
+    def now(self, now: datetime) -> CentreNow:
+        """What offers need to know of the centre."""
+        silent = next(iter(self.unknown.values()), None)
+        return self.memory.now(self.context.centre, silent.since if silent else None, now)
 
     async def _change(self, works: Iterable[Work], transition: Transition) -> None:
         by_id = {work.record.id: work for work in works}

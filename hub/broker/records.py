@@ -66,6 +66,9 @@ class Record:
     hub_cleared: bool = False
     forgotten: bool = False
     last_event: int = 0
+    #: What was known of the queue when it was asked for, and the forecast that was given (see `perijove.hub.offers`).
+    situation: Mapping[str, Any] | None = None
+    forecast: Mapping[str, Any] | None = None
 
     @classmethod
     def of(cls, row: Row[Any]) -> Record:

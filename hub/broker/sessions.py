@@ -16,7 +16,7 @@ from perijove.hub.broker.records import Change, News, Record, Transition
 from perijove.hub.broker.store import events, gateway, sessions
 from perijove.spawners.job import new_session_id, new_tag
 from perijove.spawners.session import Stage
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 Clock = Callable[[], datetime]
 
@@ -213,6 +213,20 @@ class Sessions:
         def work(c: Connection) -> dict[str, Stage]:
             query = select(sessions.c.id, sessions.c.stage).where(sessions.c.id.in_(list(ids)[:1000]))
             return {str(row.id): Stage(row.stage) for row in c.execute(query)}
+
+        return await self.database.read(work)
+
+    async def past(self, centre: str, queues: Iterable[str], limit: int) -> dict[str, list[Row[Any]]]:
+        """What forecasts learn from: of each queue the newest `limit` sessions that were submitted and waited."""
+        s = sessions.c
+        columns = (s.id, s.queue, s.cores, s.walltime, s.stage, s.outcome, s.restarts, s.situation, s.forecast)
+        times = (s.submitted, s.started, s.ready, s.ended, s.asked_at)
+
+        def work(c: Connection) -> dict[str, list[Row[Any]]]:
+            known = s.started.is_not(None) | (s.stage == Stage.ENDED.value)
+            query = select(*columns, *times).where(s.centre == centre, s.submitted.is_not(None), known)
+            newest = query.order_by(s.submitted.desc()).limit(limit)
+            return {queue: list(c.execute(newest.where(s.queue == queue))) for queue in queues}
 
         return await self.database.read(work)
 

@@ -112,10 +112,13 @@ sessions = Table(
     Column("hub_cleared", Boolean, nullable=False),
     Column("forgotten", Boolean, nullable=False),
     Column("last_event", _Number, nullable=False),
+    Column("situation", JSON(none_as_null=True)),
+    Column("forecast", JSON(none_as_null=True)),
     UniqueConstraint("owner", "server", "live"),
     Index("ix_sessions_owner_created", "owner", "created"),
     Index("ix_sessions_centre_stage", "centre", "stage"),
     Index("ix_sessions_ended", "ended"),
+    Index("ix_sessions_history", "centre", "queue", "submitted"),
 )
 
 events = Table(

@@ -62,6 +62,7 @@ async def _take(work: Work, job: JobStatus) -> None:
         await work.change(transitions.listed(job))
     elif job.state in _HAS_NODE and job.node and work.record.handed:
         await work.change(transitions.granted(job, now))
+        work.context.learn(work.record)
     work.taken = job if work.record.handed else None
 
 

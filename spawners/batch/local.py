@@ -6,7 +6,9 @@ Each command says what the queues of the centre have, so that the root directory
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
 
@@ -64,7 +66,17 @@ class Local(BatchSystem):
 
     def parse_status(self, output: Output) -> list[JobStatus]:
         """As `BatchSystem.parse_status`."""
-        return [status for job in _list(output, "jobs") if (status := _status(job))]
+        waiting: Counter[str] = Counter()
+        found = []
+        for job in _list(output, "jobs"):
+            if status := _status(job):
+                queue = str(job.get("queue"))
+                if status.state is JobState.QUEUED:
+                    # The list is in the order of submission, and no job is put back by a later one.
+                    status = replace(status, ahead=waiting[queue])
+                    waiting[queue] += 1
+                found.append(status)
+        return found
 
     def history(self, job_ids: Sequence[str]) -> Command | None:
         """As `BatchSystem.history`."""
