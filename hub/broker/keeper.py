@@ -12,23 +12,20 @@ import contextlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import partial
 
-from perijove.hub.broker import ending, transitions
+from perijove.hub.broker import ending, gathering, transitions
 from perijove.hub.broker.context import Context
-from perijove.hub.broker.drafts import sample
 from perijove.hub.broker.leases import Leases
 from perijove.hub.broker.memory import Memory
 from perijove.hub.broker.records import Record, Transition
 from perijove.hub.broker.tails import Tails
 from perijove.hub.broker.work import Work
 from perijove.hub.offers.find import CentreNow
-from perijove.hub.offers.forecast import KEPT
-from perijove.spawners.batch import BatchError, Output
+from perijove.spawners.batch import BatchError
 from perijove.spawners.job import JobState, JobStatus, QueueStatus, session_of
 from perijove.spawners.link import Account, LinkError
 from perijove.spawners.session import Stage
-from perijove.spawners.watcher import Failure, Listing, Probe, Query, Watcher
+from perijove.spawners.watcher import Failure, Listing, Query, Watcher
 from sqlalchemy.exc import SQLAlchemyError
 
 log = logging.getLogger(__name__)
@@ -62,7 +59,7 @@ class Keeper:
             self._heard,
             self._set_queues,
             context.timing.pace,
-            self._probe,
+            lambda: gathering.probe(context, self.memory),
         )
 
     # --- life --------------------------------------------------------------------------------------------------
@@ -85,7 +82,7 @@ class Keeper:
             return
         if not self._remembered or (held and not self.held):
             self._remembered = True
-            await self._recall()
+            await gathering.recall(self.context, self.memory)
         if held and not self.held:
             self.held = True
             await self.scan()
@@ -105,17 +102,6 @@ class Keeper:
         await asyncio.gather(*(work.drop_tunnel() for work in self.works.values()), return_exceptions=True)
         self.works.clear()
         self._tasks.clear()
-
-    async def _recall(self) -> None:
-        """The history of starts, from the store; once, and again when the centre was another broker's meanwhile."""
-        try:
-            queues = [queue.name for queue in self.context.centre.queues]
-            found = await self.context.sessions.past(self.context.centre.id, queues, KEPT)
-        except SQLAlchemyError as error:
-            log.warning("%s: the history of starts cannot be read: %s", self.context.centre.id, error)
-            return
-        for queue, rows in found.items():
-            await asyncio.to_thread(self.memory.recall, queue, rows)
 
     async def release(self) -> None:
         """Give the lease back, so that another broker need not wait."""
@@ -202,20 +188,6 @@ class Keeper:
     def _set_queues(self, queues: Sequence[QueueStatus]) -> None:
         self.memory.set_queues(queues, self.context.clock())
 
-    def _probe(self) -> Probe | None:
-        """A question for the start of a small job, where the batch system can tell."""
-        centre = self.context.centre
-        queue = self.memory.probe(centre, self.context.clock())
-        command = self.context.system.estimate(sample(centre, queue)) if queue else None
-        if queue is None or command is None:
-            return None
-        return Probe(command, partial(self._probed, queue.label))
-
-    def _probed(self, label: str, output: Output) -> None:
-        with contextlib.suppress(BatchError):
-            if expected := self.context.system.parse_estimate(output):
-                self.memory.probed(label, self.context.clock(), expected)
-
     async def _heard(self, answer: Listing | Failure) -> None:
         try:
             if isinstance(answer, Failure):
@@ -252,7 +224,7 @@ class Keeper:
         for work in covered:
             job = _of_record(jobs.get(work.record.id, ()), work.record)
             if job is not None:
-                self._expects(work.record, job, listing)
+                gathering.listed(self.context, self.memory, work.record, job, listing)
                 work.seen(job)
             elif work.record.created > listing.begun:
                 continue
@@ -270,11 +242,6 @@ class Keeper:
                     self.watcher.hurry(2.0)
         self._vanished[listing.query.account] = vanished
         await self._strays_among(jobs, listing)
-
-    def _expects(self, record: Record, job: JobStatus, listing: Listing) -> None:
-        queue = self.context.centre.queue(record.queue)
-        if queue is not None and job.state is JobState.QUEUED and job.expected is not None:
-            self.memory.waits(queue.label, listing.begun, job.expected)
 
     def now(self, now: datetime) -> CentreNow:
         """What offers need to know of the centre."""

@@ -50,7 +50,8 @@ class Api:
 
 @pytest_asyncio.fixture
 async def api(gateway: Gateway) -> AsyncIterator[Api]:
-    await gateway.start()
+    broker = await gateway.start()
+    await until(lambda: all(keeper.held for keeper in broker.keepers.values()))
     one = Api(gateway)
     yield one
     await one.client.aclose()
