@@ -218,6 +218,8 @@ FAULTS = {
     "too-much-gpus": N_("At most {most} GPUs in queue {queue}."),
     "too-much-walltime": N_("At most {most} in queue {queue}."),
     "too-much": N_("More than queue {queue} allows: at most {most}."),
+    "queue-closed": N_("This queue takes no jobs at the moment."),
+    "unknown-choice": N_("Please choose one of: {choices}."),
     "centre-closed": N_("This centre takes no new sessions at the moment."),
     "maintenance": N_("In maintenance from {start} to {end}."),
     "too-small": N_("At least {ge}."),

@@ -11,13 +11,16 @@ import pytest
 import pytest_asyncio
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from perijove.hub.broker import store as tables
 from perijove.hub.broker.database import Database, engine_for
 from perijove.hub.broker.events import MESSAGES, Bulletin, message
 from perijove.hub.broker.leases import Leases
+from perijove.hub.broker.migrations import upgrade
 from perijove.hub.broker.records import Change, News, Record
 from perijove.hub.broker.sessions import NoPort, Sessions, TooMany, utc_now
 from perijove.hub.broker.store import metadata
 from perijove.spawners.session import Stage
+from sqlalchemy import insert, select
 
 PORTS = (20000, 20009)
 
@@ -129,6 +132,20 @@ async def test_the_migrations_make_the_tables_that_the_code_has(sessions: Sessio
     engine = engine_for(url, writes=True)
     with engine.begin() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    engine.dispose()
+
+
+def test_a_store_of_the_first_version_keeps_its_sessions_and_learns_to_forecast(url: str) -> None:
+    engine = engine_for(url, writes=True)
+    upgrade(engine, "0001")
+    old = {key: value for key, value in draft().row().items() if key not in ("situation", "forecast")}
+    with engine.begin() as connection:
+        connection.execute(insert(tables.sessions).values(**old | {"id": "abcdefghijklm", "stage": "ended"}))
+    upgrade(engine)
+    with engine.begin() as connection:
+        record = Record.of(connection.execute(select(tables.sessions)).one())
+        assert (record.id, record.situation, record.forecast) == ("abcdefghijklm", None, None)
+        assert connection.scalar(select(tables.sessions.c.id).where(tables.sessions.c.forecast.is_(None)))
     engine.dispose()
 
 

@@ -27,7 +27,7 @@ def fitting(found: Offers) -> list[Offer]:
     return [offer for offer in found.offers if offer.placement is not None]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(asked())
 def test_every_queue_answers_once_and_those_that_fit_come_first(
     case: tuple[dict[str, Any], dict[str, Centre], Offers],
@@ -40,7 +40,7 @@ def test_every_queue_answers_once_and_those_that_fit_come_first(
     assert all(bool(offer.faults) != fit for offer, fit in zip(found.offers, fits, strict=True))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(asked())
 def test_what_fits_is_what_a_start_would_be_placed_as(
     case: tuple[dict[str, Any], dict[str, Centre], Offers],
@@ -55,7 +55,7 @@ def test_what_fits_is_what_a_start_would_be_placed_as(
         assert sorted(offer.data + offer.missing) == sorted(options.get("data", []))
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(asked())
 def test_with_all_fixes_in_place_the_request_fits(case: tuple[dict[str, Any], dict[str, Centre], Offers]) -> None:
     options, _, found = case
@@ -68,12 +68,12 @@ def test_with_all_fixes_in_place_the_request_fits(case: tuple[dict[str, Any], di
         assert isinstance(fit(request, offer.centre, offer.queue, NOW), Placement)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(asked())
 def test_a_fix_asks_for_less_and_for_no_less_than_a_queue_allows(
     case: tuple[dict[str, Any], dict[str, Centre], Offers],
 ) -> None:
-    options, _, found = case
+    _, _, found = case
     for offer in found.offers:
         for fault, fix in offer.faults:
             if fix is None or fault.code != "too-much":
@@ -83,7 +83,7 @@ def test_a_fix_asks_for_less_and_for_no_less_than_a_queue_allows(
                 assert fix.value == fault.values["most"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(asked())
 def test_the_recommended_one_is_the_first_and_every_reason_is_true(
     case: tuple[dict[str, Any], dict[str, Centre], Offers],
