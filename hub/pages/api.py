@@ -124,3 +124,30 @@ class Api:
     async def check_key(self, centre: str) -> None:
         """Try to sign in at a centre with the person's key."""
         await self.call("POST", f"/identities/{quote(centre, safe='')}/check")
+
+    # --- for operators: everybody else is refused ----------------------------------------------------------------
+
+    async def watchers(self) -> list[Json]:
+        """Every centre, and how it is watched."""
+        return _rows(await self.call("GET", "/watchers"), "watchers")
+
+    async def everybody(self, wanted: Mapping[str, Any]) -> list[Json]:
+        """The sessions of all people that are like `wanted` (owner, centre, stage, live, limit), newest first."""
+        return _rows(await self.call("GET", "/sessions", query=wanted), "sessions")
+
+    async def drain(self, centre: str, note: str) -> None:
+        """Take no new sessions at a centre."""
+        await self.call("PUT", f"/centres/{quote(centre, safe='')}/drain", {"note": note})
+
+    async def undrain(self, centre: str) -> None:
+        """Take new sessions there again."""
+        await self.call("DELETE", f"/centres/{quote(centre, safe='')}/drain")
+
+    async def notify(self, centre: str, english: str, chinese: str, level: str) -> None:
+        """Set the notice of a centre."""
+        body = {"text": {"en": english, "zh": chinese}, "level": level}
+        await self.call("PUT", f"/centres/{quote(centre, safe='')}/notice", body)
+
+    async def unnotify(self, centre: str) -> None:
+        """Remove the notice of a centre."""
+        await self.call("DELETE", f"/centres/{quote(centre, safe='')}/notice")

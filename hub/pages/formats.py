@@ -82,7 +82,7 @@ class Formats:
         values = self._values(field, fault.get("values") or {})
         if text:
             try:
-                return self.language.gettext(text).format_map(values)
+                return self.language.gettext(text).format_map(values).strip()
             except (KeyError, IndexError, ValueError):
                 pass
         return self.language.gettext(OTHER_FAULT).format(message=str(fault.get("message", code))[:500])

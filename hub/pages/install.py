@@ -14,7 +14,7 @@ import httpx
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from fastapi.routing import APIRoute, APIRouter
-from perijove.hub.pages import home, keys, signin, start, waiting
+from perijove.hub.pages import home, keys, operator, signin, start, waiting
 from perijove.hub.pages.api import Refused
 from perijove.hub.pages.config import PagesConfig
 from perijove.hub.pages.context import LoginNeeded, Site, XsrfMissing
@@ -63,7 +63,7 @@ def install_site(app: FastAPI, config: PagesConfig, http: Callable[[], httpx.Asy
     for name, folder in (("static", Path(__file__).parent / "static"), ("hub-static", _hub_static())):
         app.mount(f"{config.prefix}/{name}", Static(directory=folder), name=f"pages-{name}")
     router = APIRouter(prefix=config.prefix, route_class=_route_class(site), include_in_schema=False)
-    for part in (signin, home, start, waiting, keys):
+    for part in (signin, home, start, waiting, keys, operator):
         part.routes(router, site)
 
     @router.get("/{path:path}")

@@ -221,6 +221,7 @@ FAULTS = {
     "queue-closed": N_("This queue takes no jobs at the moment."),
     "unknown-choice": N_("Please choose one of: {choices}."),
     "centre-closed": N_("This centre takes no new sessions at the moment."),
+    "centre-drained": N_("This centre takes no new sessions at the moment. {note}"),
     "maintenance": N_("In maintenance from {start} to {end}."),
     "too-small": N_("At least {ge}."),
     "too-large": N_("At most {le}."),

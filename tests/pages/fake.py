@@ -20,7 +20,7 @@ from perijove.spawners.request import Request as Wish
 CONFIG = PagesConfig("http://hub.test/hub/api", "client-secret", b"s" * 32)
 API = "/services/perijove/api/v1"
 #: The token of each person at the hub.
-TOKENS = {"token-of-alice": "alice", "token-of-bob": "bob"}
+TOKENS = {"token-of-alice": "alice", "token-of-bob": "bob", "token-of-operator": "operator"}
 
 
 def centre(name: str, title: str, chinese: str, **queue: Any) -> Centre:
@@ -46,6 +46,9 @@ class FakeBroker:
     #: What a start is refused with.
     refusal: tuple[int, dict[str, Any]] | None = None
     calls: list[tuple[str, str]] = field(default_factory=list)
+    #: What operators ordered ("drained", "notice") and what the watchers say, by centre.
+    orders: dict[str, dict[str, Any]] = field(default_factory=dict)
+    watchers: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def add(self, owner: str = "alice", **values: Any) -> dict[str, Any]:
         """A session, queued unless `values` say otherwise."""
@@ -108,7 +111,7 @@ def hub(request: httpx.Request) -> httpx.Response:
         good = form["client_secret"] == ["client-secret"] and form["code"] == ["good-code"] and form["code_verifier"]
         return httpx.Response(200, json={"access_token": "token-of-alice"}) if good else httpx.Response(400, json={})
     name = TOKENS.get(request.headers["Authorization"].removeprefix("token "))
-    model = {"kind": "user", "name": name, "admin": False}
+    model = {"kind": "user", "name": name, "admin": name == "operator"}
     return httpx.Response(200, json=model) if name else httpx.Response(403, json={})
 
 
@@ -121,6 +124,7 @@ def create(config: PagesConfig = CONFIG) -> tuple[FastAPI, FakeBroker, Site]:
         }
     )
     app = FastAPI()
+    _operators(app, broker)
     _api(app, broker)
     site = install_site(app, config, lambda: httpx.AsyncClient(transport=httpx.MockTransport(hub)))
     return app, broker, site
@@ -141,7 +145,10 @@ def _api(app: FastAPI, broker: FakeBroker) -> None:
     @app.get(f"{API}/centres")
     async def centres() -> Any:
         return {
-            "centres": [c.model_dump(mode="json") | {"identity": c.login.identity} for c in broker.centres.values()]
+            "centres": [
+                c.model_dump(mode="json") | {"identity": c.login.identity} | broker.orders.get(c.id, {})
+                for c in broker.centres.values()
+            ]
         }
 
     @app.post(f"{API}/offers")
@@ -153,6 +160,8 @@ def _api(app: FastAPI, broker: FakeBroker) -> None:
 
     @app.get(f"{API}/sessions")
     async def sessions(request: Request) -> Any:
+        if _owner(request) == "operator":
+            return {"sessions": like(broker, dict(request.query_params))}
         return {"sessions": [row for row in broker.sessions.values() if row["owner"] == _owner(request)]}
 
     @app.post(f"{API}/sessions", status_code=201)
@@ -176,7 +185,7 @@ def _api(app: FastAPI, broker: FakeBroker) -> None:
         row = broker.sessions.get(session)
         if row is None:
             return error(404, "not-found")
-        return row if row["owner"] == _owner(request) else error(403, "forbidden")
+        return row if _owner(request) in (row["owner"], "operator") else error(403, "forbidden")
 
     @app.get(f"{API}/sessions/{{session}}/events")
     async def events(session: str) -> Any:
@@ -194,6 +203,50 @@ def _api(app: FastAPI, broker: FakeBroker) -> None:
     @app.get(f"{API}/identities")
     async def identities() -> Any:
         return {"identities": broker.identities}
+
+
+def like(broker: FakeBroker, query: dict[str, str]) -> list[dict[str, Any]]:
+    """The sessions that are like `query`."""
+    rows = list(broker.sessions.values())
+    for key in ("owner", "centre", "stage"):
+        rows = [row for row in rows if query.get(key) in (None, row[key])]
+    return [row for row in rows if "live" not in query or row["stage"] != "ended"][: int(query["limit"])]
+
+
+def _operators(app: FastAPI, broker: FakeBroker) -> None:
+    def order(request: Request, centre: str, key: str, value: Any) -> Any:
+        if _owner(request) != "operator":
+            return error(403, "forbidden")
+        if centre not in broker.centres:
+            return error(404, "unknown-centre")
+        since = datetime.now(UTC).isoformat()
+        broker.orders.setdefault(centre, {})[key] = value and value | {"by": "operator", "since": since}
+        return broker.orders[centre][key]
+
+    @app.put(f"{API}/centres/{{centre}}/{{what}}")
+    async def put(request: Request, centre: str, what: str) -> Any:
+        return order(request, centre, "drained" if what == "drain" else what, await request.json())
+
+    @app.delete(f"{API}/centres/{{centre}}/{{what}}")
+    async def delete(request: Request, centre: str, what: str) -> Any:
+        return order(request, centre, "drained" if what == "drain" else what, None)
+
+    @app.get(f"{API}/watchers")
+    async def watchers(request: Request) -> Any:
+        if _owner(request) != "operator":
+            return error(403, "forbidden")
+        usual = {"answering": True, "lease": "here", "as_of": datetime.now(UTC).isoformat(), "commands_per_minute": 5}
+        usual |= {"failures": 0, "problem": None, "detail": "", "sessions": {}, "tunnels": {"up": 0, "down": 0}}
+        usual |= {"unknown_since": None, "drained": None, "notice": None, "enabled": True}
+        return {
+            "watchers": [
+                {"id": c.id, "name": c.name.model_dump()}
+                | usual
+                | broker.orders.get(c.id, {})
+                | broker.watchers.get(c.id, {})
+                for c in broker.centres.values()
+            ]
+        }
 
 
 def query_of(address: str) -> dict[str, str]:

@@ -24,7 +24,8 @@ export async function follow(box, prepare) {
   for (let failures = 0; ; ) {
     try {
       const query = new URLSearchParams({ seen, ...(last !== "" && { after: last }) });
-      const answer = await fetch(`${box.dataset.live}?${query}`, { headers: xsrf(), redirect: "manual" });
+      const join = box.dataset.live.includes("?") ? "&" : "?";
+      const answer = await fetch(`${box.dataset.live}${join}${query}`, { headers: xsrf(), redirect: "manual" });
       if (box.dataset.follow !== undefined) {
         if (answer.type === "opaqueredirect") return location.reload();
       } else if (answer.status === 401) {
