@@ -117,6 +117,13 @@ def _looks(router: APIRouter, site: Site) -> None:
     async def centre(request: Request, centre: str) -> Response:
         return await shown(site, request, await site.person(request), centre)
 
+    @router.get("/operator/centres/{centre}/live")
+    async def centre_live(request: Request, centre: str) -> Response:
+        person = await site.person(request)
+        values = {"view": await one_centre(site, request, person, centre), "level_look": level_look}
+        page = site.page(request, "parts/operatorcentre.html", values, person=person)
+        return fresh(page, request.query_params.get("seen"))
+
 
 def _orders(router: APIRouter, site: Site) -> None:
     root = f"{site.config.prefix}/operator"

@@ -39,7 +39,7 @@ async def test_an_operator_sees_them_in_both_languages(
 
 
 async def test_nobody_else_does(alice: httpx.AsyncClient, world: Any) -> None:
-    for page in (*PAGES, "operator/live", "operator/sessions/live"):
+    for page in (*PAGES, *(f"{page}/live" for page in PAGES)):
         answer = await alice.get(page)
         assert answer.status_code == 403
         assert "Tianjin" not in answer.text
@@ -62,7 +62,7 @@ async def test_a_centre_is_drained_with_a_note_and_opened_again(
     answer = await operator.post(where, data=form(world, do="drain", note=HOSTILE))
     assert answer.status_code == 303
     assert world.broker.orders["tianjin"]["drained"]["note"] == HOSTILE
-    for page in ("operator", "operator/centres/tianjin"):
+    for page in ("operator", "operator/centres/tianjin", "operator/centres/tianjin/live"):
         text = (await operator.get(page)).text
         assert "Takes no new sessions." in text
         assert "alert(1)" in text
