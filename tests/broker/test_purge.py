@@ -29,7 +29,7 @@ async def sessions(url: str) -> AsyncIterator[Sessions]:
 async def ended(sessions: Sessions, name: str, days: float, **values: object) -> str:
     """A session that ended so many days ago, with an event and a log."""
     draft = Record("", "ada", name, True, "lab", "alpha", "cpu", {}, 1, 1024, 0, 3600, 5, {}, utc_now())
-    record, _ = await sessions.open(draft, "abc", (20000, 29999), [News.of("checked")], 10_000)
+    record, _ = await sessions.open(draft, "abc", [News.of("checked")], 10_000)
     over = {"stage": Stage.ENDED, "live": None, "local_port": None, "hub_cleared": True, "forgotten": True}
     when: datetime = utc_now() - timedelta(days=days)
     changes = over | {"ended": when, "log_tail": "the last line"} | values
