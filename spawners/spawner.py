@@ -47,6 +47,8 @@ class CentreSpawner(BatchSpawnerBase):  # type: ignore[misc]
     token_id = 0
     #: The hub's store says that the server ran, and this process has not seen it yet.
     _restored = False
+    #: What the broker says after a restart of the hub.
+    _address = ""
     #: The hub is to forget the server; the broker will ask it to start it again.
     _handed_back = False
 
@@ -184,7 +186,7 @@ class CentreSpawner(BatchSpawnerBase):  # type: ignore[misc]
         while True:
             try:
                 session = await self.broker.by_name(self.user.name, self.name)
-                if session is not None and Stage(session["stage"]).before_server:
+                if session is not None and _half_started(session):
                     session = await self._hand_back(session)
             except BrokerError as error:
                 self.log.warning("%s: waiting for the broker's word: %s", self._log_name, error)
@@ -194,19 +196,25 @@ class CentreSpawner(BatchSpawnerBase):  # type: ignore[misc]
                 return 1
             if session["stage"] == "ready" and session.get("connected"):
                 self._restored = False
-                self.session_id = str(session["id"])
+                self.session_id, self._address = str(session["id"]), str(session.get("url") or "")
                 return None
             await asyncio.sleep(PATIENCE)
 
     async def _hand_back(self, session: Session) -> Session:
-        """A session still in the queue: the hub forgets its half of the start, and the broker has it made anew.
+        """A session without a server: the hub forgets its half of the start, and the broker has it made anew.
 
         The token of that half start must not reach the job any more, so it is withdrawn first; a job that began
         meanwhile has it already, and then the server stays as it is.
         """
         session = await self.broker.put(self.user.name, self.name, {"session": session["id"]}, {}, ())
-        self._handed_back = Stage(session["stage"]).before_server
+        self._handed_back = _half_started(session)
         return session
+
+    async def get_url(self) -> str:
+        """Where the broker says the session is: the hub may have died before it had written that down."""
+        if self._address:
+            return self._address.rstrip("/") + str(self.server.base_url)
+        return str(await super().get_url())
 
     async def _renew(self) -> None:
         """A new environment for a job that was requeued, or whose environment a broker lost with its memory."""
@@ -296,3 +304,8 @@ class CentreSpawner(BatchSpawnerBase):  # type: ignore[misc]
         raise NotImplementedError("CentreSpawner runs no command; the broker does what is to be done")
 
     submit_batch_script = query_job_status = cancel_batch_job = run_command
+
+
+def _half_started(session: Session) -> bool:
+    """Its server has no environment yet: not asked for, or its agent waits for one that died with the hub."""
+    return Stage(session["stage"]).before_server or bool(session.get("needs_environment"))

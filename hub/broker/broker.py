@@ -152,7 +152,7 @@ class Broker:
     def needs_environment(self, record: Record) -> bool:
         """The hub is to hand over the environment of this session's server."""
         work = self.work(record) if record.stage.pending else None
-        return work is not None and record.stage.pending and work.environment is None
+        return work is not None and work.needs_environment
 
     async def open(self, owner: str, server: str, options: Mapping[str, Any]) -> Record:
         """The live session of (owner, server); if there is none, one for what is asked for, written down and begun.

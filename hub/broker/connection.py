@@ -49,7 +49,8 @@ async def start_step(work: Work) -> float | None:
         if tunnel is None:
             return 0.0
         state = (await tunnel.info(1)).server.state if work.tries else hello.server.state
-        if state == "none":
+        work.bare = state == "none"
+        if work.bare:
             if work.environment is None:
                 await work.change(transitions.trouble("the hub has not handed over yet", "environment-needed"))
                 work.begun = None  # that is not the job's fault: it is not given up for it

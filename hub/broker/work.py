@@ -33,6 +33,7 @@ class Work:
     __slots__ = (
         "absent",
         "argv",
+        "bare",
         "begun",
         "cancelled",
         "context",
@@ -59,6 +60,8 @@ class Work:
         #: What the server is started with: in memory only.
         self.environment: Mapping[str, str] | None = None
         self.argv: Sequence[str] = ()
+        #: The agent said that it has no server.
+        self.bare = False
         self.tunnel: AnyTunnel | None = None
         self.up: bool | None = None
         #: The newest that the batch system said of the job, until it is taken up.
@@ -79,8 +82,12 @@ class Work:
 
     @property
     def needs_environment(self) -> bool:
-        """The server is not started yet, and the hub has not given (or a crash has lost) its environment."""
-        return self.environment is None and self.record.stage.pending
+        """The server is not started yet, and the hub has not given (or a crash has lost) its environment.
+
+        One that may run already has its token: a new one would be the death of that.
+        """
+        stage = self.record.stage
+        return self.environment is None and (stage.before_server or (stage is Stage.STARTING and self.bare))
 
     async def run(self) -> None:
         """Step until nothing is left to do."""
