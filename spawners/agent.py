@@ -29,12 +29,13 @@ from typing import Any
 
 from perijove.spawners.agent_child import Child, become_reaper, end_descendants
 from perijove.spawners.agent_net import bind
+from perijove.spawners.facts import AGENT_STARTED
 
 #: Seconds that a job waits for `agent.json`: the gateway hands it over again after a requeue.
 KEYS_WAIT = 300.0
 #: Seconds that a job waits for its first `start`: a gateway that is down that long does not burn a whole walltime.
 START_WAIT = 1800.0
-#: Seconds that a gateway has to fetch how the server ended.
+#: Seconds that a gateway has to fetch how the server ended, if it did not end well.
 LINGER = 60.0
 #: Seconds for an orderly stop when the batch system asks for the end; most kill after 30.
 GRACE = 15.0
@@ -111,6 +112,8 @@ class Agent:
         self.socket = socket_directory / "s"
         self.api_port = 0
         self.child: Child | None = None
+        #: The gateway asked for the end.
+        self.stopping = False
         self.acknowledged = asyncio.Event()
         self.first_start = asyncio.Event()
 
@@ -129,7 +132,10 @@ class Agent:
 
     def _fill(self, text: str) -> str:
         """`text` with what only the agent knows."""
-        return text.replace("{api_port}", str(self.api_port)).replace("{socket}", str(self.socket))
+        known = {"{api_port}": self.api_port, "{socket}": self.socket, AGENT_STARTED: round(self.started)}
+        for holder, value in known.items():
+            text = text.replace(holder, str(value))
+        return text
 
     async def start(self, request: dict[str, Any]) -> dict[str, Any]:
         """Start the server, once: its environment and tokens go from here straight into the new process."""
@@ -161,6 +167,7 @@ class Agent:
                 state = self.child.state() if self.child else {"state": "none"}
                 return {"ok": True, "server": state, "log": lines, **usage()}
             case "stop":
+                self.stopping = True
                 if self.child:
                     await self.child.stop(float(request.get("grace", GRACE)))
                 self.first_start.set()
@@ -177,6 +184,8 @@ class Agent:
         except TimeoutError:
             return NOBODY_CAME
         code = await self.child.wait() if self.child else 0
+        if code == 0 and not self.stopping:
+            return 0  # it ended well and by itself (its time was up): nothing is to be fetched, no node kept
         with suppress(TimeoutError):
             await asyncio.wait_for(self.acknowledged.wait(), LINGER)
         return code

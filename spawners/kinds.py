@@ -26,6 +26,8 @@ class Kind:
     name: str
     arguments: tuple[str, ...]
     default_url: str = ""
+    #: Where the file that a request names (`Request.open`) is opened: this, and the file's path.
+    open_url: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -33,7 +35,7 @@ LAB = Kind(
     "lab",
     (
         "-m",
-        "jupyterhub.singleuser",
+        "perijove.widgets.lab",
         "--ServerApp.sock={socket}",
         "--ServerApp.sock_mode=0600",
         # Kernels on unix sockets: plain TCP on a shared node is open to its other users.
@@ -42,6 +44,7 @@ LAB = Kind(
         "--LabApp.news_url=None",
     ),
     default_url="/lab",
+    open_url="/lab/tree/",
     environment={"JUPYTERHUB_SINGLEUSER_APP": "jupyter_server.serverapp.ServerApp"},
 )
 

@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from perijove.spawners.centre import Centre, Queue, Slug, Word
 from perijove.spawners.units import count_text, memory_from, memory_text, time_from, time_text
 from perijove.spawners.visible import visible
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,18 @@ def _names(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
+def below(path: str) -> str:
+    """A file's path below a directory; it goes into addresses only (encoded), yet nothing odd is taken.
+
+    Raises:
+        ValueError: it is none.
+    """
+    parts = path.split("/")
+    if len(path) > 300 or not path.isprintable() or "\\" in path or any(part in ("", ".", "..") for part in parts):
+        raise ValueError("must be the path of a file below the home directory, such as work/notes.ipynb")
+    return path
+
+
 Count = Annotated[int, BeforeValidator(_whole)]
 
 
@@ -82,6 +94,10 @@ class Request(BaseModel):
     project: Word | None = None
     #: Data sets that are to lie at the centre, by name: a wish that offers weigh, no condition.
     data: Annotated[tuple[Slug, ...], BeforeValidator(_names)] = Field(default=(), max_length=20)
+    #: The file to open first: a path below the directory in which sessions start.
+    open: Annotated[str | None, AfterValidator(lambda v: v if v is None else below(v))] = None
+    #: The person's language, in which JupyterLab opens.
+    language: Literal["en", "zh"] | None = None
     #: What the kind of session needs to know (e.g. which app); short plain words only.
     options: Mapping[Slug, Annotated[str, Field(max_length=500)]] = Field(default_factory=dict, max_length=50)
 
@@ -126,6 +142,7 @@ _WORDS = {
     "greater_than_equal": ("too-small", "must be at least {ge}"),
     "less_than_equal": ("too-large", "must be at most {le}"),
     "value_error": ("unreadable", "{said}"),
+    "literal_error": ("unreadable", "{said}"),
     "string_too_long": ("too-long", "has a text of more than {max_length} characters"),
     "too_long": ("too-long", "has more than {max_length} entries"),
     "string_pattern_mismatch": ("bad-name", "{name}"),

@@ -83,6 +83,11 @@ class CentreSpawner(BatchSpawnerBase):  # type: ignore[misc]
     def _form(self) -> Any:
         return options.form
 
+    def get_env(self) -> dict[str, str]:
+        """What the hub gives to the server, and where the person starts the session that follows."""
+        given: dict[str, str] = super().get_env()
+        return given | {"PERIJOVE_START_PAGE": self.start_page}
+
     @property
     def broker(self) -> BrokerClient:
         """This process's client of the broker."""

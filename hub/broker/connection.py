@@ -10,17 +10,23 @@ import asyncio
 import contextlib
 import errno
 from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
 
 from perijove.hub.broker import submission, transitions
 from perijove.hub.broker.config import backoff
 from perijove.spawners.environment import server_environment
+from perijove.spawners.facts import Facts
 from perijove.spawners.kinds import kind
 from perijove.spawners.link import LinkError
 from perijove.spawners.tunnel_types import AgentAddress, Hello, TunnelError, TunnelProblem
 
 if TYPE_CHECKING:
+    from perijove.hub.broker.records import Record
     from perijove.hub.broker.work import Work
+    from perijove.spawners.centre import Centre
 
+#: Options of a request with which one like it is asked for: the start page understands them.
+AGAIN = ("centre", "queue", "kind", "cores", "memory", "gpus", "walltime", "project")
 Failed = (TunnelError, LinkError, OSError, TimeoutError)
 
 
@@ -55,8 +61,7 @@ async def start_step(work: Work) -> float | None:
                 await work.change(transitions.trouble("the hub has not handed over yet", "environment-needed"))
                 work.begun = None  # that is not the job's fault: it is not given up for it
                 return 30.0
-            given = server_environment(work.environment, kind(work.record.kind))
-            await tunnel.start_server(_argv(work), given, work.context.centre.paths.home)
+            await tunnel.start_server(_argv(work), _environment(work), work.context.centre.paths.home)
             await work.context.reach("server-started")
         elif state == "ended":
             work.context.hurry()
@@ -160,3 +165,37 @@ def _argv(work: Work) -> list[str]:
     account = record.login.run_as or record.login.name or centre.login.account
     arguments = work.argv or kind(record.kind).arguments
     return [centre.environment.python.replace("{account}", account), *arguments]
+
+
+def _environment(work: Work) -> dict[str, str]:
+    """The server's environment: the hub's, made fit for a compute node, and the facts of the session."""
+    record, named = work.record, kind(work.record.kind)
+    found = facts_of(record, work.context.centre).environment() | server_environment(work.environment or {}, named)
+    if (path := record.request.get("open")) and named.open_url:
+        found["JUPYTERHUB_DEFAULT_URL"] = named.open_url + quote(path)
+    return found
+
+
+def facts_of(record: Record, centre: Centre) -> Facts:
+    """What a session is told of itself."""
+    queue = centre.queue(record.queue)
+    title = queue.title if queue else None
+    again = {key: value for key, value in record.request.items() if key in AGAIN and value}
+    return Facts(
+        session=record.id,
+        centre=centre.id,
+        centre_en=centre.name.en,
+        centre_zh=centre.name.zh,
+        queue=record.queue,
+        queue_en=title.en if title else "",
+        queue_zh=title.zh if title else "",
+        job=record.job_id or "",
+        server=record.server,
+        cores=record.cores,
+        memory=record.memory,
+        gpus=record.gpus,
+        walltime=record.walltime,
+        ends_by=record.ends_by.timestamp() if record.ends_by else 0.0,
+        language=record.request.get("language") or "",
+        again=urlencode(again),
+    )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from perijove.hub.broker import transitions
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from perijove.hub.broker.work import Work
 
 log = logging.getLogger(__name__)
+#: How long before a job's end its session may end in good order (`perijove.widgets.server`), and be said to have run
+#: out of time; of a short session, that part of its time.
+LAST, LAST_PART = timedelta(minutes=3), 0.2
 _FAILED = (TunnelError, LinkError, OSError, TimeoutError)
 
 
@@ -41,6 +44,8 @@ async def finish(work: Work, outcome: Reason, *, detail: str = "", job: JobStatu
     if job is not None and not detail and outcome in (Reason.OTHER, Reason.FAILED):
         detail = job.raw
     asked = record.asked_by and not record.outcome
+    if outcome is Reason.COMPLETED and time_was_up(record, (job and job.ended) or work.context.clock()):
+        outcome = Reason.WALLTIME
     final = Reason.CANCELLED if asked and outcome in (Reason.FAILED, Reason.COMPLETED, Reason.OTHER) else outcome
     await work.context.reach("ending")
     await work.change(transitions.ended(final, work.context.clock(), detail=detail, tail=tail, job=job))
@@ -51,6 +56,12 @@ async def finish(work: Work, outcome: Reason, *, detail: str = "", job: JobStatu
                 await work.tunnel.bye()
     await work.drop_tunnel()
     work.tries, work.begun = 0, None
+
+
+def time_was_up(record: Record, ended: datetime) -> bool:
+    """The session ended in good order as its time ran out: it does so a little before the centre would kill its job."""
+    before = min(LAST, timedelta(seconds=record.walltime * LAST_PART))
+    return record.ends_by is not None and ended >= record.ends_by - before
 
 
 async def _tail(work: Work) -> str:

@@ -170,7 +170,8 @@ def routes(router: APIRouter, site: Site) -> None:
         try:
             server = form.get("server", "").strip()
             await may_start(site.api(person), person.name, server, form)
-            row = await site.api(person).start(server, options_of(form))
+            spoken = {"language": language_of(request).code}
+            row = await site.api(person).start(server, spoken | options_of(form))
         except Refused as refused:
             if refused.status >= 500 or refused.status in (401, 403):
                 raise

@@ -134,7 +134,7 @@ REASONS = {
     "cancelled": Words(N_("stopped"), N_("The session was stopped.")),
     "walltime": Words(
         N_("time is up"),
-        N_("The time that was asked for is used up, and the centre ended the job."),
+        N_("The time that was asked for is used up, and the job has ended."),
         N_("Files that were saved are still at the centre. Ask for more hours next time."),
     ),
     "memory": Words(

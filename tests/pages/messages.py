@@ -1,7 +1,11 @@
-"""Every message of pages and commands, taken out of templates, code and help texts as a translator's tool would."""
+"""Every message of pages, commands and of the part inside JupyterLab, taken out as a translator's tool would.
+
+Run as a program it makes the words that go into JupyterLab from the gateway's catalogue, which a job does not have.
+"""
 
 from __future__ import annotations
 
+import json
 from importlib import import_module
 from pathlib import Path
 
@@ -11,25 +15,20 @@ from perijove.hub.cli import COMMANDS, main
 from perijove.hub.cli.words import tidy
 
 TOP = Path(__file__).parent.parent.parent
+INSIDE = TOP / "widgets/jupyter/data/labextensions/perijove/ui"
 
 
-def messages() -> dict[str, str]:
+def _messages(folder: Path, methods: list[tuple[str, str]]) -> dict[str, str]:
     """Each message (of a plural, the first form) and the file it is in."""
-    methods = [
-        ("**/templates/**.html", "jinja2"),
-        ("pages/**.py", "python"),
-        ("cli/**.py", "python"),
-        ("rundemo.py", "python"),
-    ]
     found: dict[str, str] = {}
     for file, _line, message, _comments, _context in extract_from_dir(
-        str(TOP / "hub"),
+        str(folder),
         method_map=methods,
         options_map={"**/templates/**.html": {"trimmed": "false", "silent": "false"}},
         keywords={"_": None, "N_": None, "gettext": None, "ngettext": (1, 2)},
     ):
         found[message if isinstance(message, str) else message[0]] = file
-    return found | help_texts()
+    return found
 
 
 def help_texts() -> dict[str, str]:
@@ -49,3 +48,26 @@ def help_texts() -> dict[str, str]:
     for name in COMMANDS.keys() - {"testbed"}:
         walk(getattr(import_module(f"perijove.hub.cli.{name}"), name), f"perijove {name}")
     return found
+
+
+def inside() -> dict[str, str]:
+    """The messages inside JupyterLab."""
+    return _messages(INSIDE, [("**.js", "javascript")])
+
+
+def messages() -> dict[str, str]:
+    """All messages that the catalogues have."""
+    code = ("pages/**.py", "cli/**.py", "rundemo.py")
+    methods = [("**/templates/**.html", "jinja2"), *((place, "python") for place in code)]
+    return _messages(TOP / "hub", methods) | help_texts() | inside()
+
+
+def words_inside(chinese: dict[str, str]) -> str:
+    """The content of `words.zh.json`, from the catalogue's messages."""
+    return json.dumps({text: chinese[text] for text in sorted(inside())}, ensure_ascii=False, indent=1) + "\n"
+
+
+if __name__ == "__main__":
+    from perijove.hub.pages.languages import languages
+
+    (INSIDE / "words.zh.json").write_text(words_inside(dict(languages()["zh"].words)), encoding="utf-8")

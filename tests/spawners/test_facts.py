@@ -1,0 +1,32 @@
+"""A session's facts go through the environment of its server and come out as they were."""
+
+from __future__ import annotations
+
+from perijove.spawners.facts import AGENT_STARTED, Facts
+
+FACTS = Facts(
+    session="s-1", centre="guangzhou", centre_en="Guangzhou", centre_zh="广州", queue="debug", job="42", server="work",
+    cores=4, memory=2048, walltime=3600, started=1000.0, ends_by=4500.0, language="zh", again="centre=guangzhou&cores=4",
+)  # fmt: skip
+
+
+def test_facts_come_out_of_the_environment_as_they_went_in() -> None:
+    assert Facts.read(FACTS.environment() | {"PATH": "/bin"}) == FACTS
+
+
+def test_the_agent_fills_in_when_the_job_began() -> None:
+    given = Facts(session="s-1", walltime=60).environment()
+    assert given["PERIJOVE_STARTED"] == AGENT_STARTED
+    assert Facts.read(given).started == 0  # an agent that knows nothing of it
+    assert Facts.read(given | {"PERIJOVE_STARTED": "1000"}).started == 1000
+
+
+def test_nothing_odd_in_an_environment_breaks_the_reader() -> None:
+    assert Facts.read({"PERIJOVE_CORES": "many", "PERIJOVE_ENDS_BY": "soon"}) == Facts()
+
+
+def test_the_batch_systems_word_on_the_end_goes_before_any_reckoning() -> None:
+    assert FACTS.end({"SLURM_JOB_END_TIME": "4400"}) == 4400
+    assert FACTS.end({"SLURM_JOB_END_TIME": "never"}) == 4500  # the gateway saw the job start before the agent
+    assert Facts(started=1000.0, walltime=3600, ends_by=9e9).end({}) == 4600
+    assert Facts().end({}) == 0

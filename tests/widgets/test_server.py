@@ -1,0 +1,169 @@
+"""The extension in a real Jupyter server, started as a session starts it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import websockets
+from perijove.spawners.facts import Facts
+from perijove.widgets.lab import prepare
+
+pytestmark = [pytest.mark.slow]
+TOKEN = "token-of-the-test"
+#: A Jupyter server as `perijove.widgets.lab` makes it, but for the hub.
+CODE = """
+import os, sys
+from perijove.widgets.lab import prepare
+prepare(os.environ)
+from jupyter_server.serverapp import ServerApp
+ServerApp.launch_instance(sys.argv[1:])
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """A Jupyter server of a session with `facts`."""
+
+    def __init__(self, home: Path, facts: Facts, *options: str) -> None:
+        self.port = free_port()
+        home.mkdir(exist_ok=True)
+        clean = {
+            key: value for key, value in os.environ.items() if not key.startswith(("JUPYTER", "SLURM", "PERIJOVE"))
+        }
+        words = [f"--ServerApp.port={self.port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={TOKEN}"]
+        words += ["--no-browser", "--allow-root", "--KernelManager.transport=ipc", *options]
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", CODE, *words],
+            env=clean | facts.environment() | {"HOME": str(home)},
+            cwd=home,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def get(self, path: str, token: str = TOKEN) -> tuple[int, str]:
+        """Status and body; waits for the server to come up."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}")
+        if token:
+            request.add_header("Authorization", f"token {token}")
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                with urllib.request.urlopen(request, timeout=10) as answer:
+                    return answer.status, answer.read().decode()
+            except urllib.error.HTTPError as error:
+                return error.code, ""
+            except OSError:
+                assert time.monotonic() < deadline and self.process.poll() is None, "the server does not come up"
+                select_pause()
+
+    def session(self) -> dict[str, Any]:
+        """What the browser is told."""
+        found: dict[str, Any] = json.loads(self.get("/perijove/session")[1])
+        return found
+
+
+def select_pause() -> None:
+    """A moment between two attempts."""
+    import select
+
+    select.select([], [], [], 0.1)
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[list[Server]]:
+    started: list[Server] = []
+    yield started
+    for server in started:
+        server.process.kill()
+        server.process.wait(10)
+
+
+def facts(**more: Any) -> Facts:
+    """A session of an hour that has just begun."""
+    known = {"session": "s-1", "centre": "guangzhou", "centre_zh": "广州", "queue": "debug", "walltime": 3600}
+    return Facts(**known | {"started": time.time(), "memory": 2048} | more)
+
+
+def test_a_session_says_where_it_is_and_how_long_it_still_has(tmp_path: Path, servers: list[Server]) -> None:
+    servers.append(server := Server(tmp_path / "home", facts(language="zh")))
+    said = server.session()
+    assert said["centre"]["zh"] == "广州"
+    assert (said["queue"]["id"], said["node"], said["memory"]) == ("debug", os.uname().nodename, 2 << 30)
+    assert 0 < said["left"] <= 3540
+    assert said["warnings"] == [1800, 600, 120]
+    assert said["used"]["memory"] > 1 << 20
+    assert server.get("/perijove/session", token="")[0] in (401, 403)
+
+
+def test_jupyterlab_has_our_part_no_news_and_the_persons_language(tmp_path: Path, servers: list[Server]) -> None:
+    servers.append(server := Server(tmp_path / "home", facts(language="zh")))
+    page = server.get("/lab")[1]
+    config = json.loads(re.findall(r'type="application/json">(.*?)</script>', page, re.DOTALL)[0])
+    ours = next(one for one in config["federated_extensions"] if one["name"] == "perijove")
+    assert "init(given)" in server.get(f"/lab/extensions/perijove/{ours['load']}")[1]
+    assert config["disabledExtensions"]["@jupyterlab/apputils-extension:announcements"]
+    address = "/lab/api/settings/@jupyterlab/translation-extension:plugin"
+    default = json.loads(server.get(address)[1])["schema"]["properties"]["locale"]["default"]
+    assert default == "zh_CN"
+
+
+def test_the_persons_own_choice_of_a_language_wins(tmp_path: Path, servers: list[Server]) -> None:
+    own = tmp_path / "home/.jupyter/lab/user-settings/@jupyterlab/translation-extension/plugin.jupyterlab-settings"
+    own.parent.mkdir(parents=True)
+    own.write_text('{"locale": "en"}')
+    servers.append(server := Server(tmp_path / "home", facts(language="zh")))
+    said = json.loads(server.get("/lab/api/settings/@jupyterlab/translation-extension:plugin")[1])
+    assert said["settings"]["locale"] == "en"
+
+
+async def test_events_tell_of_the_time_and_the_server_ends_well_before_it_is_killed(
+    tmp_path: Path, servers: list[Server]
+) -> None:
+    killed = time.time() + 75
+    given = facts(started=killed - 180, walltime=180)
+    servers.append(server := Server(tmp_path / "home", given, "--Perijove.warnings=[1]", "--Perijove.margin=9"))
+    await asyncio.to_thread(server.session)
+    address = f"ws://127.0.0.1:{server.port}/api/events/subscribe?token={TOKEN}"
+    told: list[dict[str, Any]] = []
+    async with asyncio.timeout(100), websockets.connect(address) as events:
+        while not told or told[-1]["state"] != "ending":
+            event = json.loads(await events.recv())
+            if event["schema_id"] == "urn:perijove:time-left":
+                told.append(event)
+    assert [event["state"] for event in told][-2:] == ["warning", "ending"]
+    assert 55 <= told[0]["seconds"] <= 60
+    assert await asyncio.to_thread(server.process.wait, 30) == 0
+    assert time.time() < killed
+
+
+def test_without_a_known_end_nothing_is_counted(tmp_path: Path, servers: list[Server]) -> None:
+    servers.append(server := Server(tmp_path / "home", Facts(session="s-1")))
+    said = server.session()
+    assert (said["left"], said["warnings"]) == (None, [])
+
+
+def test_our_folders_come_first_and_theirs_stay() -> None:
+    environment = {"JUPYTER_PATH": "/site/share", "PERIJOVE_LANGUAGE": "en"}
+    prepare(environment)
+    assert environment["JUPYTER_PATH"].endswith(":/site/share")
+    assert "zh_CN" not in environment["JUPYTER_CONFIG_PATH"]
+    prepare(chinese := {"PERIJOVE_LANGUAGE": "zh"})
+    assert "zh_CN" in chinese["JUPYTER_CONFIG_PATH"]

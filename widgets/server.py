@@ -1,0 +1,144 @@
+"""The Jupyter Server extension in a session: where it runs, how long it still has, and its end in good order.
+
+`GET {base_url}perijove/session` is what JupyterLab's status bar reads; `EVENT` goes to Jupyter's event bus at each
+warning and at the end, for apps and extensions (`serverapp.event_logger.add_listener`, or the websocket
+`api/events/subscribe`). The server's clock alone counts, never the browser's. Before the centre would kill the job, the
+kernels are shut down and the server stops: the job ends by itself, well. Settings of the operator:
+
+    c.Perijove.warnings = [30, 10, 2]   # minutes
+    c.Perijove.margin = 60              # seconds before the centre's end; a short session gives less away
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from jupyter_server.base.handlers import JupyterHandler
+from jupyter_server.extension.application import ExtensionApp
+from jupyter_server.extension.handler import ExtensionHandlerMixin
+from perijove.spawners.agent_stats import usage
+from perijove.spawners.facts import Facts
+from perijove.widgets.clock import Plan
+from tornado import web
+from traitlets import Float, Integer, List
+
+EVENT = "urn:perijove:time-left"
+_SCHEMA = Path(__file__).parent / "jupyter" / "time-left.json"
+#: Seconds that browsers have to save everything at the end; less in a short session.
+SAVING = 20.0
+#: Seconds after which the clock is looked at again: it may have been set.
+LOOK = 30.0
+
+
+class SessionHandler(ExtensionHandlerMixin, JupyterHandler):
+    """`GET perijove/session`."""
+
+    @web.authenticated
+    def get(self) -> None:
+        """The session's facts as JSON."""
+        self.set_header("Content-Type", "application/json")
+        self.set_header("Cache-Control", "no-store")
+        extension = self.extensionapp
+        assert isinstance(extension, Perijove)  # noqa: S101 - it is registered by that one alone
+        self.finish(json.dumps(extension.facts_now()))
+
+
+class Perijove(ExtensionApp):
+    """The extension."""
+
+    name = "perijove"
+    extension_url = "/lab"
+
+    warnings = List(Integer(min=1), [30, 10, 2], help="Minutes before the end at which people are warned.").tag(
+        config=True
+    )
+    margin = Float(60.0, min=0, help="Seconds before the centre's end at which the session ends itself.").tag(
+        config=True
+    )
+
+    _watching: asyncio.Task[None] | None = None
+    _ending = False
+
+    @property
+    def _server(self) -> Any:
+        return self.serverapp
+
+    def initialize_settings(self) -> None:
+        """Read what is known of the session."""
+        self.facts = Facts.read(os.environ)
+        killed = self.facts.end(os.environ)
+        walltime = self.facts.walltime or max(0.0, killed - time.time())
+        self.plan = Plan.make(killed, walltime, self.warnings, self.margin) if killed else None
+        self.packs = sorted(entry.name for entry in entry_points(group="jupyterlab.languagepack"))
+        self._server.event_logger.register_event_schema(json.loads(_SCHEMA.read_text(encoding="utf-8")))
+
+    def initialize_handlers(self) -> None:
+        """Add our address."""
+        self.handlers.append((r"/perijove/session/?", SessionHandler))
+
+    async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
+        """Begin to watch the clock."""
+        if self.plan is not None:
+            self._watching = asyncio.create_task(self._watch(self.plan))
+
+    async def stop_extension(self) -> None:
+        """Stop watching, unless it is the watch that stops the server."""
+        if self._watching is not None and not self._ending:
+            self._watching.cancel()
+
+    def facts_now(self) -> dict[str, Any]:
+        """What the browser is told. `left` in seconds (None: not known), memory in bytes, `cpu` in seconds."""
+        facts, plan = self.facts, self.plan
+        left = plan.left(time.time()) if plan else None
+        return {
+            "session": facts.session,
+            "centre": {"id": facts.centre, "en": facts.centre_en, "zh": facts.centre_zh},
+            "queue": {"id": facts.queue, "en": facts.queue_en, "zh": facts.queue_zh},
+            "node": os.uname().nodename,
+            "job": facts.job,
+            "server": facts.server,
+            "cores": facts.cores,
+            "gpus": facts.gpus,
+            "memory": facts.memory << 20,
+            "used": usage(),
+            "left": left,
+            "ends": plan.killed - plan.margin if plan else None,
+            "warnings": plan.warnings if plan else (),
+            "ending": self._ending,
+            "language": facts.language,
+            "packs": self.packs,
+            "start_page": facts.start_page,
+            "again": facts.again,
+        }
+
+    async def _watch(self, plan: Plan) -> None:
+        """Say how much time is left when it is due, and end in good order."""
+        told: int | None = None
+        while (left := plan.left(time.time())) > 0:
+            due = plan.due(left)
+            if due is not None and due != told:
+                told = due
+                self._tell("warning", left)
+            await asyncio.sleep(min(plan.pause(left), LOOK) + 0.01)
+        self._ending = True
+        self.log.info("perijove: the session's time is up; it ends now, before the centre ends it")
+        self._tell("ending", 0.0)
+        # Browsers save now. Where nobody looks on, nothing is lost by the wait.
+        await asyncio.sleep(min(SAVING, plan.margin / 3))
+        self._server.stop()
+
+    def _tell(self, state: str, left: float) -> None:
+        """Put an event on Jupyter's event bus."""
+        data = {"state": state, "seconds": round(left), "session": self.facts.session}
+        self._server.event_logger.emit(schema_id=EVENT, data=data)
+
+
+def _jupyter_server_extension_points() -> list[dict[str, Any]]:
+    """What Jupyter asks a module for."""
+    return [{"module": "perijove.widgets.server", "app": Perijove}]
