@@ -19,7 +19,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from jupyter_server.base.handlers import JupyterHandler
+from jupyter_server.base.handlers import APIHandler
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.extension.handler import ExtensionHandlerMixin
 from perijove.spawners.agent_stats import usage
@@ -36,13 +36,15 @@ SAVING = 20.0
 LOOK = 30.0
 
 
-class SessionHandler(ExtensionHandlerMixin, JupyterHandler):
+class SessionHandler(ExtensionHandlerMixin, APIHandler):
     """`GET perijove/session`."""
+
+    #: A page that only asks how much time is left is no sign that somebody works.
+    _track_activity = False
 
     @web.authenticated
     def get(self) -> None:
         """The session's facts as JSON."""
-        self.set_header("Content-Type", "application/json")
         self.set_header("Cache-Control", "no-store")
         extension = self.extensionapp
         assert isinstance(extension, Perijove)  # noqa: S101 - it is registered by that one alone

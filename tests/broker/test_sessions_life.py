@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qsl
+
+import pytest
 from broker.harness import Gateway, until
+from perijove.spawners.facts import Facts
 from perijove.spawners.job import JobState, Reason
 from perijove.spawners.session import Stage
 
@@ -41,6 +46,35 @@ async def test_what_the_batch_system_says_of_an_end_is_kept(gateway: Gateway) ->
     assert (ended.outcome, ended.exit_code, ended.log_tail) == ("walltime", 1, "the last line")
     await until(lambda: not gateway.hub.tokens)
     assert not gateway.centre.cancelled
+
+
+@pytest.mark.parametrize(("minutes", "outcome"), [(58, "walltime"), (30, "completed")])
+async def test_a_session_that_ends_well_as_its_time_runs_out_has_run_out_of_time(
+    gateway: Gateway, minutes: int, outcome: str
+) -> None:
+    await gateway.start()
+    record = await gateway.open(walltime="1h")
+    await gateway.at(record.id, Stage.QUEUED)
+    (job,) = gateway.centre.live()
+    job.started = datetime.now(UTC) - timedelta(minutes=minutes)
+    gateway.centre.run(job)
+    await gateway.at(record.id, Stage.READY)
+    gateway.centre.end(job, Reason.COMPLETED, 0)
+    assert (await gateway.at(record.id, Stage.ENDED)).outcome == outcome
+
+
+async def test_a_server_is_told_where_it_is_and_what_to_open_first(gateway: Gateway) -> None:
+    await gateway.start()
+    gateway.centre.auto = True
+    record = await gateway.open(open="papers/图 1.ipynb", language="zh", server="next")
+    ready = await gateway.at(record.id, Stage.READY)
+    environment = gateway.centre.live()[0].environment
+    facts = Facts.read(environment)
+    assert (facts.session, facts.centre, facts.server, facts.language) == (record.id, "alpha", "next", "zh")
+    assert ready.ends_by
+    assert facts.ends_by == ready.ends_by.timestamp()
+    assert dict(parse_qsl(facts.again)) == {"centre": "alpha", "kind": "lab", "cores": "1", "memory": "1024"}
+    assert environment["JUPYTERHUB_DEFAULT_URL"] == "/lab/tree/papers/%E5%9B%BE%201.ipynb"
 
 
 async def test_a_refusal_ends_the_session_with_the_batch_systems_words(gateway: Gateway) -> None:

@@ -6,7 +6,8 @@ from perijove.spawners.facts import AGENT_STARTED, Facts
 
 FACTS = Facts(
     session="s-1", centre="guangzhou", centre_en="Guangzhou", centre_zh="广州", queue="debug", job="42", server="work",
-    cores=4, memory=2048, walltime=3600, started=1000.0, ends_by=4500.0, language="zh", again="centre=guangzhou&cores=4",
+    cores=4, memory=2048, walltime=3600,
+    started=1000.0, ends_by=4500.0, language="zh", again="centre=guangzhou&cores=4",
 )  # fmt: skip
 
 

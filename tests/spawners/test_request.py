@@ -183,3 +183,17 @@ def test_what_is_unknown_or_too_much_is_refused_in_words() -> None:
         place(Request(centre="here", queue="small", cores=5), centres, NOW)
     with pytest.raises(BadRequest, match="takes no new sessions"):
         place(Request(centre="here"), {"here": centre(enabled=False)}, NOW)
+
+
+@pytest.mark.parametrize("path", ["notes.ipynb", "papers/图 1.ipynb", "a b/c?d#e.py"])
+def test_a_file_below_the_home_directory_may_be_opened_first(path: str) -> None:
+    assert Request.parse({"centre": "alpha", "open": path, "language": "zh"}).open == path
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "../x", "a/../../x", "a//b", "a\\b", "a\nb", "a\x00", "./a", "x" * 301, "a/"]
+)
+def test_no_other_path_is_taken(path: str) -> None:
+    with pytest.raises(BadRequest) as bad:
+        Request.parse({"centre": "alpha", "open": path})
+    assert [fault.field for fault in bad.value.faults] == ["open"]

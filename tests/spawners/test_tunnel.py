@@ -14,6 +14,7 @@ import asyncssh
 import pytest
 from doubles.jobs import SERVER_ARGV, SESSION, Job, eventually
 from doubles.login import LoginNode, centre, new_key
+from perijove.spawners.facts import AGENT_STARTED
 from perijove.spawners.link import Account, Link, LinkError, link_for
 from perijove.spawners.ports import ports
 from perijove.spawners.tunnel import Tunnel, TunnelError, TunnelProblem
@@ -243,6 +244,15 @@ async def test_a_server_that_ends_is_reported_with_its_code_and_last_words(rig: 
     await rig.tunnel.bye()
     assert rig.job.process is not None
     assert await asyncio.wait_for(rig.job.process.wait(), 10) == 7
+
+
+async def test_a_server_that_ends_well_by_itself_leaves_the_node_at_once(rig: Rig) -> None:
+    await rig.open()
+    code = "import os, sys; sys.exit(int(os.environ['BEGAN']) < 1e9)"
+    await rig.tunnel.start_server([sys.executable, "-c", code], {"BEGAN": AGENT_STARTED}, "~")
+    assert rig.job.process is not None
+    # Within much less than the time for which an agent waits to be asked how it ended.
+    assert await asyncio.wait_for(rig.job.process.wait(), 30) == 0
 
 
 async def test_a_server_that_cannot_be_started_can_be_tried_again(rig: Rig) -> None:

@@ -6,16 +6,16 @@ import asyncio
 import json
 import os
 import re
+import select
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import websockets
 from perijove.spawners.facts import Facts
@@ -60,31 +60,21 @@ class Server:
 
     def get(self, path: str, token: str = TOKEN) -> tuple[int, str]:
         """Status and body; waits for the server to come up."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}")
-        if token:
-            request.add_header("Authorization", f"token {token}")
+        headers = {"Authorization": f"token {token}"} if token else {}
         deadline = time.monotonic() + 60
         while True:
             try:
-                with urllib.request.urlopen(request, timeout=10) as answer:
-                    return answer.status, answer.read().decode()
-            except urllib.error.HTTPError as error:
-                return error.code, ""
-            except OSError:
+                answer = httpx.get(f"http://127.0.0.1:{self.port}{path}", headers=headers, trust_env=False, timeout=20)
+            except httpx.TransportError:
                 assert time.monotonic() < deadline and self.process.poll() is None, "the server does not come up"
-                select_pause()
+                select.select([], [], [], 0.1)
+            else:
+                return answer.status_code, answer.text
 
     def session(self) -> dict[str, Any]:
         """What the browser is told."""
         found: dict[str, Any] = json.loads(self.get("/perijove/session")[1])
         return found
-
-
-def select_pause() -> None:
-    """A moment between two attempts."""
-    import select
-
-    select.select([], [], [], 0.1)
 
 
 @pytest.fixture
@@ -119,7 +109,7 @@ def test_jupyterlab_has_our_part_no_news_and_the_persons_language(tmp_path: Path
     config = json.loads(re.findall(r'type="application/json">(.*?)</script>', page, re.DOTALL)[0])
     ours = next(one for one in config["federated_extensions"] if one["name"] == "perijove")
     assert "init(given)" in server.get(f"/lab/extensions/perijove/{ours['load']}")[1]
-    assert config["disabledExtensions"]["@jupyterlab/apputils-extension:announcements"]
+    assert "@jupyterlab/apputils-extension:announcements" in config["disabledExtensions"]
     address = "/lab/api/settings/@jupyterlab/translation-extension:plugin"
     default = json.loads(server.get(address)[1])["schema"]["properties"]["locale"]["default"]
     assert default == "zh_CN"
