@@ -29,6 +29,13 @@ _SERVER = re.compile(r"([a-z][a-z0-9-]{0,29})?", re.ASCII)
 _PLAIN = re.compile(r"\d{1,9}(\.\d{1,3})?", re.ASCII)
 
 
+def _in_units(name: str, number: int) -> str:
+    """A plain number of the API (MiB, seconds) as the form understands it: there it would mean GiB or hours."""
+    if name == "memory":
+        return f"{number}M"
+    return f"{number}s" if number % 60 else f"{number // 60}m"
+
+
 def from_query(query: Iterable[tuple[str, str]]) -> dict[str, str]:
     """The form's fields from a link's options; of unknown ones the names are kept, to be refused with words."""
     form: dict[str, str] = {}
@@ -38,8 +45,10 @@ def from_query(query: Iterable[tuple[str, str]]) -> dict[str, str]:
             form[name] = value[:500]
     for name, read, size in (("memory", memory_from, 1024), ("walltime", time_from, 3600)):
         raw = form.get(name, "").strip()
+        if raw.isascii() and raw.isdigit() and len(raw) < 15:
+            raw = _in_units(name, int(raw))
         try:
-            amount = read(int(raw) if raw.isascii() and raw.isdigit() and len(raw) < 15 else raw) if raw else 0
+            amount = read(raw) if raw else 0
         except ValueError:
             continue
         if amount:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
+import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -172,3 +175,49 @@ def visit(chromium: Browser) -> Iterator[Callable[..., Visit]]:
     yield begin
     for context in contexts:
         context.close()
+
+
+@dataclass
+class Demo:
+    """A demo that runs."""
+
+    url: str
+    passwords: dict[str, str]
+
+    def sign_in(self, page: Any, name: str = "alice") -> None:
+        """Sign in at the hub's page and land on ours."""
+        page.goto(f"{self.url}/")
+        page.fill("#username_input", name)
+        page.fill("#password_input", self.passwords[name])
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/services/perijove/")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory, port: int) -> Iterator[Demo]:
+    state: Path = tmp_path_factory.mktemp("demo")
+    words = [
+        sys.executable,
+        "-m",
+        "perijove.hub.cli",
+        "demo",
+        "--no-load",
+        "--port",
+        str(port),
+        "--state-dir",
+        str(state),
+    ]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if "Ctrl-C" in line:
+            break
+    said = "".join(lines)
+    url = re.search(r"http://127\.0\.0\.1:\d+", said)
+    assert url, said
+    yield Demo(url[0], dict(re.findall(r"^ {4}(\w+) +(\S+)$", said, re.MULTILINE)))
+    process.send_signal(signal.SIGINT)
+    rest = process.communicate(timeout=90)[0]
+    assert process.returncode == 0, rest

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,52 +10,6 @@ import pytest
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(400)]
 #: Seconds for JupyterLab to start on a busy machine.
 START = 180_000
-
-
-@dataclass
-class Demo:
-    """A demo that runs."""
-
-    url: str
-    passwords: dict[str, str]
-
-    def sign_in(self, page: Any, name: str = "alice") -> None:
-        """Sign in at the hub's page and land on ours."""
-        page.goto(f"{self.url}/")
-        page.fill("#username_input", name)
-        page.fill("#password_input", self.passwords[name])
-        page.keyboard.press("Enter")
-        page.wait_for_url("**/services/perijove/")
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory, port: int) -> Iterator[Demo]:
-    state: Path = tmp_path_factory.mktemp("demo")
-    words = [
-        sys.executable,
-        "-m",
-        "perijove.hub.cli",
-        "demo",
-        "--no-load",
-        "--port",
-        str(port),
-        "--state-dir",
-        str(state),
-    ]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert process.stdout
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if "Ctrl-C" in line:
-            break
-    said = "".join(lines)
-    url = re.search(r"http://127\.0\.0\.1:\d+", said)
-    assert url, said
-    yield Demo(url[0], dict(re.findall(r"^ {4}(\w+) +(\S+)$", said, re.MULTILINE)))
-    process.send_signal(signal.SIGINT)
-    rest = process.communicate(timeout=90)[0]
-    assert process.returncode == 0, rest
 
 
 def start_by_keyboard(page: Any) -> None:
@@ -93,7 +41,7 @@ def run_a_cell(page: Any, code: str) -> str:
     return str(output.inner_text()).strip()
 
 
-def test_a_person_signs_in_starts_waits_computes_and_stops(demo: Demo, visit: Callable[..., Any]) -> None:
+def test_a_person_signs_in_starts_waits_computes_and_stops(demo: Any, visit: Callable[..., Any]) -> None:
     visitor = visit(f"{demo.url}/hub/login")
     page = visitor.page
     demo.sign_in(page)
@@ -120,7 +68,7 @@ def test_a_person_signs_in_starts_waits_computes_and_stops(demo: Demo, visit: Ca
 @pytest.mark.parametrize("lang", ["en", "zh"])
 @pytest.mark.parametrize("width", [320, 1280])
 def test_the_sign_in_page_is_accessible_and_in_the_persons_language(
-    demo: Demo, visit: Callable[..., Any], lang: str, width: int
+    demo: Any, visit: Callable[..., Any], lang: str, width: int
 ) -> None:
     visitor = visit(f"{demo.url}/hub/login", lang=lang, width=width)
     visitor.page.get_by_text("密码：" if lang == "zh" else "Password:").wait_for()
@@ -128,7 +76,7 @@ def test_the_sign_in_page_is_accessible_and_in_the_persons_language(
     assert not visitor.faults()
 
 
-def test_signing_out_ends_at_the_hub_and_the_pages_know_it(demo: Demo, visit: Callable[..., Any]) -> None:
+def test_signing_out_ends_at_the_hub_and_the_pages_know_it(demo: Any, visit: Callable[..., Any]) -> None:
     page = visit(f"{demo.url}/hub/login").page
     demo.sign_in(page, "bob")
     page.get_by_role("button", name="Sign out").click()

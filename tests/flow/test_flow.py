@@ -32,6 +32,20 @@ async def test_a_cell_runs_in_a_session_started_through_the_hub(flow: Any, kerne
     assert await opened.run("print(6 * 7)") == "42\n"
 
 
+async def test_a_session_knows_where_it_is_and_how_long_it_still_has(flow: Any) -> None:
+    person = await flow.person("alice")
+    await flow.usable(person, "alice", "rest")
+    session = await flow.session("alice", "rest")
+    answer = await person.get("/user/alice/rest/perijove/session")
+    assert answer.status_code == 200, answer.text
+    said = answer.json()
+    assert (said["session"], said["job"], said["centre"]["id"]) == (session["id"], session["job_id"], "zhengzhou")
+    assert 0 < said["left"] < 1200
+    assert said["warnings"] == [600, 120]
+    assert said["start_page"].endswith("/services/perijove/start")
+    assert "walltime=1200" in said["again"]
+
+
 async def test_the_servers_token_is_dead_after_the_end(flow: Any, kernel: Any, eventually: Any) -> None:
     person = await flow.person("alice")
     await flow.usable(person, "alice", "rest")
@@ -58,6 +72,19 @@ async def test_a_session_started_through_the_persons_door_is_opened_by_the_hub(f
     await flow.reach("bob", "door", "ready")
     await flow.usable(person, "bob", "door")
     assert len(await flow.sessions_of("bob", "door")) == 1
+
+
+async def test_a_session_ends_in_good_order_before_its_centre_ends_it(flow: Any) -> None:
+    options = SMALL | {"walltime": "100s", "open": "notes/first one.txt", "language": "zh"}
+    answer = await flow.broker("POST", "/sessions", json={"owner": "bob", "server": "short", "options": options})
+    assert answer.status_code == 201, answer.text
+    person = await flow.person("bob")
+    await flow.reach("bob", "short", "ready")
+    landing = await person.get("/user/bob/short/")
+    assert str(landing.url).endswith("/user/bob/short/lab/tree/notes/first%20one.txt")
+    ended = await flow.reach("bob", "short", "ended", 150)
+    assert (ended["outcome"], ended["exit_code"]) == ("walltime", 0)
+    assert ended["ended"] < ended["ends_by"]
 
 
 async def test_nobody_else_gets_into_a_session(flow: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from perijove.hub.pages.start import from_query
 
 
 def started(world: Any) -> bool:
@@ -18,6 +19,7 @@ async def test_a_link_fills_the_form_and_starts_nothing(alice: httpx.AsyncClient
     assert 'id="f-cores" name="cores" value="4"' in text
     assert 'id="f-memory" name="memory" value="8"' in text
     assert 'id="f-walltime" name="walltime" value="2"' in text
+    assert from_query([("walltime", "240"), ("memory", "1000")]) == {"walltime": "4m", "memory": "1000M"}
     assert 'value="tianjin/work" checked' in text
     assert "0.80 credits" in text
     assert not started(world)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
@@ -17,7 +16,6 @@ from typing import Any
 
 import httpx
 import pytest
-import websockets
 from perijove.spawners.facts import Facts
 from perijove.widgets.lab import prepare
 
@@ -124,24 +122,23 @@ def test_the_persons_own_choice_of_a_language_wins(tmp_path: Path, servers: list
     assert said["settings"]["locale"] == "en"
 
 
-async def test_events_tell_of_the_time_and_the_server_ends_well_before_it_is_killed(
+@pytest.mark.timeout(240)
+def test_events_tell_of_the_time_and_the_server_ends_well_before_it_is_killed(
     tmp_path: Path, servers: list[Server]
 ) -> None:
-    killed = time.time() + 75
+    told, config = tmp_path / "events", tmp_path / "home/.jupyter/jupyter_server_config.py"
+    config.parent.mkdir(parents=True)
+    config.write_text(f"import logging\nc.EventLogger.handlers = [logging.FileHandler({str(told)!r})]\n")
+    killed = time.time() + 90
     given = facts(started=killed - 180, walltime=180)
     servers.append(server := Server(tmp_path / "home", given, "--Perijove.warnings=[1]", "--Perijove.margin=9"))
-    await asyncio.to_thread(server.session)
-    address = f"ws://127.0.0.1:{server.port}/api/events/subscribe?token={TOKEN}"
-    told: list[dict[str, Any]] = []
-    async with asyncio.timeout(100), websockets.connect(address) as events:
-        while not told or told[-1]["state"] != "ending":
-            event = json.loads(await events.recv())
-            if event["schema_id"] == "urn:perijove:time-left":
-                told.append(event)
-    assert [event["state"] for event in told][-2:] == ["warning", "ending"]
-    assert 55 <= told[0]["seconds"] <= 60
-    assert await asyncio.to_thread(server.process.wait, 30) == 0
+    assert server.process.wait(120) == 0
     assert time.time() < killed
+    events = [json.loads(line) for line in told.read_text().splitlines()]
+    ours = [event for event in events if event["__schema__"] == "urn:perijove:time-left"]
+    assert [event["state"] for event in ours] == ["warning", "ending"]
+    assert 0 < ours[0]["seconds"] <= 60
+    assert ours[0]["session"] == "s-1"
 
 
 def test_without_a_known_end_nothing_is_counted(tmp_path: Path, servers: list[Server]) -> None:

@@ -9,6 +9,13 @@ const EVENT = "urn:perijove:time-left";
 const TICK = 5_000, ASK = 300_000;
 const TITLE = /^\(\d+:\d\d\) /;
 
+// Resolves once our stylesheet is there (or cannot be had).
+const dressed = () => new Promise((resolve) => {
+  const link = Object.assign(document.createElement("link"), { rel: "stylesheet", onload: resolve, onerror: resolve });
+  link.href = new URL("style.css", import.meta.url).href;
+  document.head.append(link);
+});
+
 class Session {
   #clock = new Clock();
   #said = null;
@@ -38,7 +45,7 @@ class Session {
   async begin() {
     if (!(await this.ask()) || !this.facts.session) return;
     this.lang = language(this.translator, this.facts);
-    this._ = await words(this.lang);
+    [this._] = await Promise.all([words(this.lang), dressed()]);
     this.build();
     this.look();
     setInterval(() => this.tick(), TICK);
@@ -48,9 +55,6 @@ class Session {
 
   build() {
     const { widgets } = this.lab, _ = this._;
-    const style = Object.assign(document.createElement("link"), { rel: "stylesheet" });
-    style.href = new URL("style.css", import.meta.url).href;
-    document.head.append(style);
     this.button = Object.assign(document.createElement("button"), { type: "button", className: "pj-Session" });
     this.live = Object.assign(document.createElement("span"), { className: "pj-Live" });
     this.live.setAttribute("role", "status");

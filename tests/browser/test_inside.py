@@ -1,0 +1,103 @@
+"""Inside JupyterLab, in a short session of the real demo: time left, warning, "save all", follow-up, the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
+#: Milliseconds for JupyterLab to start on a busy machine.
+START = 180_000
+SMALL = "centre=zhengzhou&cores=1&memory=1024"
+
+
+def begin(page: Any, demo: Any, more: str) -> str:
+    """Start a session from a link, as a person does; the address of its page."""
+    page.goto(f"{demo.url}/services/perijove/start?{SMALL}&{more}")
+    page.locator('button[value="start"]').click()
+    page.wait_for_url("**/sessions/*")
+    return str(page.url)
+
+
+def dark(page: Any) -> None:
+    """Choose JupyterLab's dark theme, as its settings do, and load the page anew."""
+    script = """async (server) => {
+      const token = document.cookie.split("; ").find((one) => one.startsWith("_xsrf="))?.slice(6) ?? "";
+      const address = `${server}lab/api/settings/@jupyterlab/apputils-extension:themes`;
+      const body = JSON.stringify({ raw: JSON.stringify({ theme: "JupyterLab Dark" }) });
+      return (await fetch(address, { method: "PUT", body, headers: { "X-XSRFToken": token } })).status;
+    }"""
+    assert page.evaluate(script, page.url.split("/lab")[0] + "/") == 204
+    page.reload()
+    page.locator('body[data-jp-theme-light="false"]').wait_for(timeout=START)
+
+
+def test_a_short_session_warns_saves_leads_on_and_ends_well(demo: Any, visit: Callable[..., Any]) -> None:
+    visitor = visit(f"{demo.url}/hub/login")
+    page = visitor.page
+    demo.sign_in(page, "alice")
+    session = begin(page, demo, "walltime=240")
+    page.wait_for_url("**/user/alice/lab**", timeout=START)
+    item = page.get_by_role("button", name="in Zhengzhou (demo)")
+    item.wait_for(timeout=START)
+    assert "0:0" in item.inner_text()
+    assert page.get_by_text("official Jupyter news").count() == 0
+    page.get_by_title("Python 3 (ipykernel)").first.click()
+    page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for(timeout=START)
+    page.locator(".jp-Notebook .jp-Cell .cm-content").first.click()
+    page.keyboard.type("kept = 42")
+    changed = page.locator(".lm-TabBar-tab.jp-mod-dirty")
+    changed.first.wait_for()
+    visitor.shot("inside-light")
+
+    # The warning says it in a place that screen readers hear, and saves on request.
+    warning = page.locator(".Toastify__toast", has_text="This session ends in")
+    warning.wait_for(timeout=180_000)
+    assert "This session ends in" in page.locator(".pj-Live").text_content()
+    assert page.title().startswith("(0:0")
+    visitor.shot("inside-warning-light")
+    warning.get_by_role("button", name="Save all now").click()
+    changed.first.wait_for(state="detached")
+
+    # By keyboard: the details, and from there a session like this one, which opens the same notebook.
+    item.focus()
+    page.keyboard.press("Enter")
+    page.locator(".pj-Facts").wait_for()
+    visitor.shot("inside-details-light")
+    with page.context.expect_page() as opened:
+        page.get_by_role("button", name="Continue in a new session").last.click()
+    following = opened.value
+    following.wait_for_load_state()
+    assert following.locator("#f-server").input_value() == "next"
+    visitor.shot("inside-follow-up")
+    following.locator('button[value="start"]').click()
+    following.wait_for_url("**/user/alice/next/lab/tree/Untitled*.ipynb", timeout=START)
+    following.locator(".jp-Notebook").get_by_text("kept = 42").wait_for(timeout=START)
+
+    page.bring_to_front()
+    page.locator(".Toastify__toast", has_text="The time is up").wait_for(timeout=120_000)
+    visitor.shot("inside-ending-light")
+    page.goto(session)
+    page.get_by_text("The time that was asked for is used up").wait_for(timeout=60_000)
+    assert not visitor.foreign
+
+
+def test_jupyterlab_opens_in_the_persons_language_and_every_theme_fits(demo: Any, visit: Callable[..., Any]) -> None:
+    visitor = visit(f"{demo.url}/hub/login", lang="zh")
+    page = visitor.page
+    demo.sign_in(page, "bob")
+    begin(page, demo, "walltime=3600")
+    page.wait_for_url("**/user/bob/lab**", timeout=START)
+    item = page.get_by_role("button", name="查看详情")
+    item.wait_for(timeout=START)
+    page.get_by_role("menuitem", name="文件").first.wait_for()
+    assert "郑州" in item.inner_text()
+    dark(page)
+    item.click()
+    page.get_by_text("剩余时间").wait_for()
+    page.get_by_role("button", name="立即全部保存").wait_for()
+    visitor.shot("inside-zh-dark")
+    page.keyboard.press("Escape")
+    assert not visitor.foreign
