@@ -70,9 +70,14 @@ class Api:
         """Every centre by its id."""
         return {str(row["id"]): row for row in _rows(await self.call("GET", "/centres"), "centres")}
 
-    async def offers(self, options: Mapping[str, Any]) -> list[Json]:
-        """Every queue, whether `options` fit there, and the price."""
-        return _rows(await self.call("POST", "/offers", options), "offers")
+    async def offers(self, wish: Mapping[str, Any]) -> Json:
+        """Every queue, whether `wish` fits there, when it would start and for how much; and which is recommended."""
+        answer = await self.call("POST", "/offers", wish)
+        return dict(answer) if isinstance(answer, dict) else {"offers": list(answer)}
+
+    async def preview(self, options: Mapping[str, Any]) -> Json:
+        """The job script for `options`, as it would be submitted."""
+        return dict(await self.call("POST", "/preview", options))
 
     async def sessions(self, owner: str) -> list[Json]:
         """The sessions of a person, live and ended, newest first."""
@@ -88,15 +93,15 @@ class Api:
         path = f"/sessions/by-name/{quote(owner, safe='')}/{quote(server or '-', safe='')}"
         return dict(await self.call("GET", path))
 
-    async def live(self, owner: str, server: str) -> bool:
-        """There is a live session of a person's server."""
+    async def live(self, owner: str, server: str) -> Json | None:
+        """The live session of a person's server; None if there is none."""
         try:
             row = await self.session_by_name(owner, server)
         except Refused as refused:
             if refused.status != 404:
                 raise
-            return False
-        return row.get("stage") not in ("ending", "ended")
+            return None
+        return row if row.get("stage") not in ("ending", "ended") else None
 
     async def start(self, server: str, options: Mapping[str, Any]) -> Json:
         """Start a session: the one call here that spends."""

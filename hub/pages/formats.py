@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from babel.dates import format_datetime, format_timedelta
-from babel.numbers import format_decimal
+from babel.lists import format_list
+from babel.numbers import format_decimal, format_percent
 from perijove.hub.pages.languages import Language
-from perijove.hub.pages.words import FAULTS, OTHER_FAULT
+from perijove.hub.pages.words import FAULTS, N_, OTHER_FAULT
 
+#: Short units for forecasts and waits: what a person says of a time that is not exact.
+BRIEF = ((86400, N_("{n} d")), (3600, N_("{n} h")), (60, N_("{n} min")))
 Unit = Literal["day", "hour", "minute", "second"]
 UNITS: tuple[tuple[Unit, int], ...] = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
 
@@ -50,6 +53,17 @@ class Formats:
                 return f"{self.number(mib / size)} {unit}"
         return f"{self.number(mib)} MiB"
 
+    def amount(self, field: str, value: int) -> str:
+        """So much of what a field of a request asks for: "4 cores", "16 GiB", "2 hours"."""
+        ngettext = self.language.ngettext
+        if field == "memory":
+            return self.memory(value)
+        if field == "walltime":
+            return self.duration(value)
+        if field == "gpus":
+            return ngettext("{count} GPU", "{count} GPUs", value).format(count=self.number(value))
+        return ngettext("{count} core", "{count} cores", value).format(count=self.number(value))
+
     def duration(self, seconds: int) -> str:
         """A length of time in whole units, e.g. "1 day 12 hours"; at most two units."""
         parts: list[str] = []
@@ -59,6 +73,33 @@ class Formats:
                 parts.append(self._whole(rest // size * size, unit))
                 rest %= size
         return " ".join(parts) or self._whole(0, "minute")
+
+    def brief(self, seconds: float) -> str:
+        """About how long, in one unit: "10 min", "2.5 h", "3 d"; never less than a minute."""
+        size, number = _rounded(seconds)
+        return self._brief(number, size)
+
+    def reach(self, low: float, high: float) -> str:
+        """From `low` to `high` seconds, e.g. "2–10 min", "40 min – 3 h"; "within 5 min" where it may be at once."""
+        if low < 60:
+            return self.language.gettext("within {time}").format(time=self.brief(high))
+        (size, first), (other, last) = _rounded(low), _rounded(high)
+        if (size, first) == (other, last):
+            return self.language.gettext("about {time}").format(time=self.brief(high))
+        if size == other:
+            return self._brief(last, size, f"{self.number(first)}–")
+        return f"{self._brief(first, size)} – {self._brief(last, other)}"
+
+    def _brief(self, number: float, size: int, before: str = "") -> str:
+        return self.language.gettext(dict(BRIEF)[size]).format(n=before + self.number(number))
+
+    def listed(self, parts: Sequence[str]) -> str:
+        """Some things in one line: "a, b and c"."""
+        return format_list(list(parts), style="standard", locale=self.language.locale)
+
+    def percent(self, part: float) -> str:
+        """A share of 1 in whole per cent."""
+        return format_percent(part, locale=self.language.locale)
 
     def _whole(self, seconds: int, unit: Unit) -> str:
         return format_timedelta(seconds, granularity=unit, threshold=10**9, locale=self.language.locale)
@@ -99,3 +140,12 @@ class Formats:
             else:
                 words[key] = str(value)[:200]
         return words
+
+
+def _rounded(seconds: float) -> tuple[int, float]:
+    """The unit (seconds) and how many of it: whole ones, but for halves of a few hours or days."""
+    for size, least in ((86400, 36 * 3600), (3600, 90 * 60)):
+        if seconds >= least or (seconds and seconds % size == 0):
+            many = seconds / size
+            return size, round(many * 2) / 2 if many < 5 else float(round(many))
+    return 60, float(max(1, round(seconds / 60)))

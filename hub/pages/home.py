@@ -7,11 +7,14 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
+from perijove.hub.pages.board import board
 from perijove.hub.pages.context import Site
+from perijove.hub.pages.formats import Formats
 from perijove.hub.pages.forms import read_form
 from perijove.hub.pages.languages import language_of
 from perijove.hub.pages.people import Person
-from perijove.hub.pages.views import session_view, text_in
+from perijove.hub.pages.presets import presets
+from perijove.hub.pages.views import session_view
 
 #: Ended sessions that the home page lists.
 ENDED = 20
@@ -23,7 +26,8 @@ async def session_lists(site: Site, request: Request, person: Person) -> dict[st
     centres = await api.centres()
     views = [session_view(row, language, centres, site.config.base_url) for row in await api.sessions(person.name)]
     ended = [view for view in views if not view.live]
-    return {"live": [view for view in views if view.live], "ended": ended[:ENDED], "more": len(ended) > ENDED}
+    shown = {"live": [view for view in views if view.live], "ended": ended[:ENDED], "more": len(ended) > ENDED}
+    return shown | {"centres": board(centres, Formats(language)), "presets": presets(centres.values())}
 
 
 def fresh(response: Response, seen: str | None) -> Response:
@@ -51,10 +55,11 @@ def routes(router: APIRouter, site: Site) -> None:
 
     @router.get("/centres")
     async def centres(request: Request) -> Response:
-        person, language = await site.person(request), language_of(request)
-        rows = list((await site.api(person).centres()).values())
-        values = {"centres": rows, "text": lambda words: text_in(words, language)}
-        return site.page(request, "centres.html", values, person=person)
+        person = await site.person(request)
+        centres = await site.api(person).centres()
+        return site.page(
+            request, "centres.html", {"centres": board(centres, Formats(language_of(request)))}, person=person
+        )
 
     @router.post("/sessions/{session}/stop")
     async def stop(request: Request, session: str) -> Response:

@@ -1,189 +1,240 @@
-"""Start: what to run, where, and what it costs. Links and typing only ask; the POST with its XSRF token starts.
+"""Start: what to run, where, when it would start and what it costs. Links and typing only ask; one POST starts.
 
-The form speaks as people do (hours, GiB; "90m" and "512M" work too), the API in its own units. Links may carry the
-API's options (`?centre=..&cores=4&walltime=2h`, also with JupyterHub's `opt-` prefix).
+What is chosen in the form is the person's; until they choose, it is what the API recommends for what matters to them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 from perijove.hub.pages.api import Api, Json, Refused
 from perijove.hub.pages.context import Site
+from perijove.hub.pages.formats import Formats, moment
 from perijove.hub.pages.forms import read_form
 from perijove.hub.pages.languages import Language, language_of
-from perijove.hub.pages.views import centre_name, queue_status, queue_title
-from perijove.spawners.units import memory_from, time_from
+from perijove.hub.pages.offers import data_titles, offers_view
+from perijove.hub.pages.offerwords import PREFERENCES
+from perijove.hub.pages.people import Person
+from perijove.hub.pages.presets import presets
+from perijove.hub.pages.startform import (
+    DEFAULTS,
+    FIELDS,
+    OWN,
+    data_of,
+    from_query,
+    options_of,
+    preference_of,
+    query_of,
+    remembered,
+    to_remember,
+    wish_of,
+)
+from perijove.hub.pages.views import SessionView, session_view
 
-#: The resources of the form and what stands in an empty one.
-DEFAULTS = {"cores": "1", "memory": "", "gpus": "0", "walltime": "1"}
-#: Options of a request that the form has no field for: a link may set them, and they are shown and kept.
-QUIET = ("kind", "project")
 #: As the hub and the broker want it.
 _SERVER = re.compile(r"([a-z][a-z0-9-]{0,29})?", re.ASCII)
-_PLAIN = re.compile(r"\d{1,9}(\.\d{1,3})?", re.ASCII)
+LAST = "perijove-last"
+#: Seconds for which the last choice is remembered, and within which a second press of the button is the first one's.
+LAST_AGE, TWICE = 365 * 86400, 10.0
 
 
-def _in_units(name: str, number: int) -> str:
-    """A plain number of the API (MiB, seconds) as the form understands it: there it would mean GiB or hours."""
-    if name == "memory":
-        return f"{number}M"
-    return f"{number}s" if number % 60 else f"{number // 60}m"
+def refused_by_rule(refused: Refused) -> list[Json]:
+    """The faults of a refusal that the person can mend.
+
+    Raises:
+        Refused: it is not of that kind.
+    """
+    if refused.status >= 500 or refused.status in (401, 403):
+        raise refused
+    return refused.faults or [{"field": "", "code": refused.code, "message": refused.message, "values": {}}]
 
 
-def from_query(query: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """The form's fields from a link's options; of unknown ones the names are kept, to be refused with words."""
-    form: dict[str, str] = {}
-    for key, value in list(query)[:50]:
-        name = key.removeprefix("opt-")
-        if name not in ("lang", "next"):
-            form[name] = value[:500]
-    for name, read, size in (("memory", memory_from, 1024), ("walltime", time_from, 3600)):
-        raw = form.get(name, "").strip()
-        if raw.isascii() and raw.isdigit() and len(raw) < 15:
-            raw = _in_units(name, int(raw))
-        try:
-            amount = read(raw) if raw else 0
-        except ValueError:
-            continue
-        if amount:
-            form[name] = f"{amount / size:.3f}".rstrip("0").rstrip(".") if amount % (size / 8) == 0 else raw
-    if form.get("centre") and not form.get("place"):
-        form["place"] = f"{form['centre']}/{form.get('queue', '')}"
-    return form
-
-
-def options_of(form: Mapping[str, str]) -> dict[str, str]:
-    """A request's options from the form's fields; plain numbers of memory and time get their units."""
-    known = {"cores", "memory", "gpus", "walltime", "place", "server", "centre", "queue", "_xsrf", "action"}
-    options = {key: value.strip() for key, value in form.items() if key not in known and value.strip()}
-    for key, unit in (("cores", ""), ("memory", "G"), ("gpus", ""), ("walltime", "h")):
-        value = form.get(key, DEFAULTS[key]).strip()
-        if value:
-            options[key] = f"{value}{unit}" if _PLAIN.fullmatch(value) else value
-    centre, _, queue = form.get("place", "").partition("/")
-    return options | {key: value for key, value in (("centre", centre), ("queue", queue)) if value}
-
-
-def offer_rows(
-    offers: list[Json], centres: Mapping[str, Json], language: Language, place: str
-) -> list[tuple[str, list[dict[str, Any]]]]:
-    """The offers by centre: those that fit first within the order of the API, each with its words."""
-    rows: dict[str, list[dict[str, Any]]] = {}
-    wanted = place if any(place == f"{o['centre']}/{o['queue']}" for o in offers) else place.partition("/")[0]
-    for offer in offers:
-        centre, queue = str(offer["centre"]), str(offer["queue"])
-        here = f"{centre}/{queue}"
-        rows.setdefault(centre, []).append(
-            {
-                **offer,
-                "place": here,
-                "status": queue_status(centres.get(centre), queue),
-                "title": queue_title(centres.get(centre), queue, language),
-                "chosen": wanted in (here, centre) and bool(offer.get("fits")),
-            }
-        )
-    chosen = False
-    for row in (row for group in rows.values() for row in group):
-        row["chosen"], chosen = row["chosen"] and not chosen, chosen or row["chosen"]
-    order = sorted(rows.items(), key=lambda item: not any(row.get("fits") for row in item[1]))
-    return [(centre_name(centre, centres, language), group) for centre, group in order]
-
-
-async def start_values(api: Api, form: Mapping[str, str], language: Language, faults: list[Json]) -> dict[str, Any]:
+async def start_values(
+    api: Api, form: Mapping[str, str], language: Language, faults: list[Json], *, last: str = "", base_url: str = "/"
+) -> dict[str, Any]:
     """What the start page shows for the fields of `form`, with `faults` of an attempt to start."""
-    options = options_of(form)
-    centres = await api.centres()
-    asked = {key: value for key, value in options.items() if key not in ("centre", "queue")}
+    centres, fmt = await api.centres(), Formats(language)
+    waiting = await _waiting(api, form, centres, language, base_url)
     try:
-        offers = await api.offers(asked)
+        answer = await api.offers(wish_of(form))
     except Refused as refused:
-        if refused.status >= 500 or refused.status in (401, 403):
-            raise
-        offers, faults = [], faults or refused.faults or [_whole(refused)]
-    fields = set(DEFAULTS) | {"server"}
+        answer, faults = {}, faults or refused_by_rule(refused)
     place = form.get("place", "")
-    groups = offer_rows(offers, centres, language, place)
-    lost = bool(place) and place.partition("/")[0] not in centres
-    if lost:
+    if place and place.partition("/")[0] not in centres:
         unknown = {"field": "centre", "code": "unknown-centre", "values": {"centre": place.partition("/")[0]}}
         faults = [*[fault for fault in faults if fault.get("code") != "unknown-centre"], unknown]
+    avoid = str(waiting.data.get("centre") or "") if waiting else ""
+    shown = {**DEFAULTS, "server": "", "project": "", "place": "", **form}
     return {
-        "form": {**DEFAULTS, "server": "", "place": "", **form},
-        "extra": [(key, form[key]) for key in form if key not in {*DEFAULTS, "server", "place", "centre", "queue"}],
-        "groups": groups,
-        "any_fits": any(row.get("fits") for _, group in groups for row in group),
-        "field_faults": {f: [x for x in faults if x.get("field") == f] for f in fields},
-        "faults": [fault for fault in faults if fault.get("field") not in fields],
+        "form": shown,
+        "extra": [(k, form[k]) for k in form if k not in {*FIELDS, *(OWN - {"instead"})} and not k.startswith("data.")],
+        "offers": offers_view(answer, centres, form, fmt, last=last, avoid=avoid),
+        "asked": bool(answer),
+        "presets": [(preset, query_of(form, **preset.fields)) for preset in presets(centres.values())],
+        "preferences": [
+            (code, *look) for code, look in PREFERENCES.items() if code != "data" or data_titles(centres, fmt)
+        ],
+        "prefer": preference_of(form),
+        "datasets": sorted(data_titles(centres, fmt).items(), key=lambda pair: pair[1]),
+        "data": data_of(form),
+        "waiting": waiting,
+        "field_faults": {f: [x for x in faults if x.get("field") == f] for f in FIELDS},
+        "faults": [fault for fault in faults if fault.get("field") not in FIELDS],
+        "script": None,
     }
 
 
-async def may_start(api: Api, owner: str, server: str, form: Mapping[str, str]) -> None:
-    """What the API does not refuse: it takes a start of a live server for a repeated one and gives that session.
+async def _waiting(
+    api: Api, form: Mapping[str, str], centres: Mapping[str, Json], language: Language, base_url: str
+) -> SessionView | None:
+    """The session instead of which this one is to be started; None if there is none (any more)."""
+    if not form.get("instead"):
+        return None
+    try:
+        return session_view(await api.session(form["instead"][:64]), language, centres, base_url)
+    except Refused as refused:
+        if refused.status >= 500:
+            raise
+        return None
+
+
+async def free_name(api: Api, owner: str) -> str:
+    """A name for one more session: "" if the person has none without a name, else "lab-2" and so on."""
+    if not await api.live(owner, ""):
+        return ""
+    taken = {str(row.get("server")) for row in await api.sessions(owner) if row.get("stage") != "ended"}
+    return next(name for number in range(2, len(taken) + 3) if (name := f"lab-{number}") not in taken)
+
+
+async def may_start(api: Api, owner: str, form: Mapping[str, str]) -> Json | None:
+    """Holds a start against what the API does not refuse: it takes one of a live server for a repeated one.
+
+    Gives the session that the first of two quick presses of the button has started, if this is the second.
 
     Raises:
         Refused: with the fault at its field.
     """
-    fault = {}
+    server, fault = form.get("server", "").strip(), {}
     if not form.get("place"):
         fault = {"field": "centre", "code": "choose-centre"}
     elif not _SERVER.fullmatch(server):
         fault = {"field": "server", "code": "server-name"}
-    elif await api.live(owner, server):
+    elif row := await api.live(owner, server):
+        created = moment(row.get("created"))
+        if (
+            created
+            and (datetime.now(UTC) - created).total_seconds() < TWICE
+            and form["place"].startswith(f"{row.get('centre')}/")
+        ):
+            return row
         fault = {"field": "server", "code": "name-taken" if server else "name-needed"}
     if fault:
         raise Refused(400, fault["code"], "", [fault])
+    await _still_that_price(api, form)
+    return None
 
 
-def _whole(refused: Refused) -> Json:
-    """A refusal without faults by field, as one fault of the whole request."""
-    return {"field": "", "code": refused.code, "message": refused.message, "values": {}}
+async def _still_that_price(api: Api, form: Mapping[str, str]) -> None:
+    """A button away from the start page says what it costs at most; it starts nothing that has become dearer."""
+    most = form.get("most", "")
+    if most.isascii() and most.isdigit():
+        answer = await api.offers(wish_of(form))
+        here = [o for o in answer.get("offers") or () if f"{o['centre']}/{o['queue']}" == form["place"]]
+        if any(int(offer.get("price") or 0) > int(most) for offer in here):
+            raise Refused(400, "price-changed", "", [{"field": "", "code": "price-changed"}])
 
 
 def routes(router: APIRouter, site: Site) -> None:
-    """Add GET and POST /start, and /start/offers."""
+    """Add GET and POST /start, /start/offers and /start/preview."""
 
-    async def show(request: Request, form: dict[str, str], faults: list[Json], **more: Any) -> Response:
-        person = more["person"]
-        values = await start_values(site.api(person), form, language_of(request), faults)
-        return site.page(request, "start.html", values, **more)
+    def last_of(request: Request, person: Person) -> tuple[dict[str, str], str]:
+        return remembered(person.name, site.signer.read(LAST, request.cookies.get(LAST), LAST_AGE))
+
+    async def values(request: Request, person: Person, form: Mapping[str, str], faults: list[Json]) -> dict[str, Any]:
+        last = last_of(request, person)[1]
+        root = site.config.base_url
+        return await start_values(site.api(person), form, language_of(request), faults, last=last, base_url=root)
+
+    def address(form: Mapping[str, str]) -> str:
+        return f"{site.config.prefix}/start?{query_of(form)}"
 
     @router.get("/start")
     async def start(request: Request) -> Response:
         person = await site.person(request)
-        return await show(request, from_query(request.query_params.multi_items()), [], person=person)
+        form = from_query(request.query_params.multi_items())
+        if not form:
+            form = last_of(request, person)[0]
+        if "server" not in form:
+            form["server"] = await free_name(site.api(person), person.name)
+        return site.page(request, "start.html", await values(request, person, form, []), person=person)
+
+    async def fragment(request: Request) -> tuple[Person, dict[str, str]]:
+        form = await read_form(request)
+        person = await site.writer(request, form)
+        return person, {key: value for key, value in form.items() if key not in ("_xsrf", "action")}
 
     @router.post("/start/offers")
     async def offers(request: Request) -> Response:
-        form = await read_form(request)
-        person = await site.writer(request, form)
-        form = {key: value for key, value in form.items() if key not in ("_xsrf", "action")}
-        values = await start_values(site.api(person), form, language_of(request), [])
-        return site.page(request, "parts/offers.html", values, person=person)
+        person, form = await fragment(request)
+        return site.page(request, "parts/offers.html", await values(request, person, form, []), person=person)
+
+    @router.post("/start/preview")
+    async def preview(request: Request) -> Response:
+        person, form = await fragment(request)
+        return site.page(request, "parts/preview.html", await script_of(site.api(person), form), person=person)
 
     @router.post("/start")
     async def begin(request: Request) -> Response:
         form = await read_form(request)
         person = await site.writer(request, form)
         form = {key: value for key, value in form.items() if key != "_xsrf"}
-        check = form.pop("action", "") == "check"
-        back = {key: value for key, value in options_of(form).items() if key not in ("_xsrf", "action")}
-        address = f"{site.config.prefix}/start?{urlencode(back)}"
-        if check:
-            return await show(request, form, [], person=person, address=address)
+        action, api = form.pop("action", ""), site.api(person)
+        if action in ("check", "preview"):
+            shown = await values(request, person, form, [])
+            if action == "preview":
+                shown |= await script_of(api, form)
+            return site.page(request, "start.html", shown, person=person, address=address(form))
         try:
-            server = form.get("server", "").strip()
-            await may_start(site.api(person), person.name, server, form)
-            spoken = {"language": language_of(request).code}
-            row = await site.api(person).start(server, spoken | options_of(form))
+            row = await may_start(api, person.name, form)
+            if row is None:
+                spoken = {"language": language_of(request).code}
+                row = await api.start(form.get("server", "").strip(), spoken | options_of(form))
+                if form.get("cancel") and form.get("instead"):
+                    await api.stop(form["instead"][:64])
         except Refused as refused:
-            if refused.status >= 500 or refused.status in (401, 403):
-                raise
-            faults = refused.faults or [_whole(refused)]
-            return await show(request, form, faults, person=person, status=400, address=address)
-        return RedirectResponse(f"{site.config.prefix}/sessions/{quote(str(row['id']), safe='')}", status_code=303)
+            shown = await values(request, person, form, refused_by_rule(refused))
+            return site.page(request, "start.html", shown, person=person, status=400, address=address(form))
+        there = f"{site.config.prefix}/sessions/{quote(str(row['id']), safe='')}"
+        response = RedirectResponse(there, status_code=303)
+        content = site.signer.sign(LAST, to_remember(person.name, form))
+        response.set_cookie(
+            LAST,
+            content,
+            max_age=LAST_AGE,
+            path=f"{site.config.prefix}/",
+            httponly=True,
+            samesite="lax",
+            secure=site.config.secure,
+        )
+        return response
+
+
+async def script_of(api: Api, form: Mapping[str, str]) -> dict[str, Any]:
+    """The real job script for the form, or why there is none."""
+    if not form.get("place"):
+        return {"script": "", "script_faults": [{"field": "centre", "code": "choose-centre"}]}
+    try:
+        answer = await api.preview(options_of(form))
+    except Refused as refused:
+        return {"script": "", "script_faults": refused_by_rule(refused)}
+    return {
+        "script": str(answer["script"]),
+        "argv": [str(word) for word in answer.get("argv") or ()],
+        "script_faults": [],
+    }

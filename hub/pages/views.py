@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from perijove.hub.pages.formats import clock, moment
+from perijove.hub.pages import again
+from perijove.hub.pages.forecast import Forecast, Progress
+from perijove.hub.pages.formats import Formats, clock, moment
 from perijove.hub.pages.languages import Language
 from perijove.hub.pages.words import CALM_ENDS, FAILED, REASONS, STAGES, UNKNOWN, Look, Words
 
@@ -113,6 +115,60 @@ class SessionView:
         """The time left, as h:mm:ss."""
         end = self.when("ends_by")
         return clock((end - self.now).total_seconds()) if end else ""
+
+    @property
+    def part_left(self) -> float:
+        """How much of the time is left: 0 to 1."""
+        end, whole = self.when("ends_by"), float(self.data.get("walltime") or 0)
+        return min(max((end - self.now).total_seconds() / whole, 0.0), 1.0) if end and whole else 0.0
+
+    @property
+    def pending(self) -> bool:
+        """It is on its way to a node."""
+        return self.stage in WAY[:3]
+
+    @property
+    def submitted(self) -> datetime | None:
+        """When the centre took the job; when it was asked for, before that is known."""
+        return self.when("submitted") or self.when("created")
+
+    @property
+    def progress(self) -> Progress | None:
+        """Where a waiting session is in the forecast that it was given."""
+        forecast = Forecast.parse(self.data.get("forecast")) if self.pending else None
+        return Progress(forecast, (self.now - self.submitted).total_seconds()) if forecast and self.submitted else None
+
+    @property
+    def ahead(self) -> int | None:
+        """How many jobs come first, where the centre says so."""
+        known = self.data.get("ahead") if self.pending else None
+        return int(known) if known is not None else None
+
+    @property
+    def queue(self) -> Json:
+        """The API's description of its queue; empty if it is not known (any more)."""
+        queues = (self.centres.get(str(self.data.get("centre"))) or {}).get("queues") or ()
+        return next((queue for queue in queues if queue.get("name") == self.data.get("queue")), {})
+
+    @property
+    def mend(self) -> again.Mend | None:
+        """The button that mends how it ended."""
+        return None if self.live else again.mend(self.data, self.queue, Formats(self.language))
+
+    @property
+    def again(self) -> list[tuple[str, str]]:
+        """The fields of a form that starts the same again."""
+        return again.fields(self.data, str(self.data.get("server") or ""))
+
+    @property
+    def like_this(self) -> str:
+        """The query of the start page, filled in with the same options."""
+        return again.query(self.data)
+
+    @property
+    def elsewhere(self) -> str:
+        """The query of the start page for the same at another centre."""
+        return again.elsewhere(self.data)
 
 
 def session_view(data: Json, language: Language, centres: Mapping[str, Json], base_url: str) -> SessionView:

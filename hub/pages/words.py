@@ -31,26 +31,26 @@ class Look:
     words: str
     #: A Font Awesome icon, as the hub ships them.
     icon: str
-    #: A contextual colour of Bootstrap.
+    #: A colour of the stylesheet: calm, wait, move, ok, bad.
     colour: str
     #: For a session in this stage: what is going on.
     sentence: str = ""
 
 
 STAGES = {
-    "checked": Look(
-        N_("Accepted"), "clipboard-check", "secondary", N_("Your request is noted and is being submitted.")
+    "checked": Look(N_("Accepted"), "clipboard-check", "calm", N_("Your request is noted and is being submitted.")),
+    "submitted": Look(N_("Submitted"), "paper-plane", "calm", N_("The centre has taken the job.")),
+    "queued": Look(N_("Queued"), "hourglass-half", "wait", N_("The job waits in the queue of the centre.")),
+    "granted": Look(
+        N_("Node assigned"), "server", "move", N_("The job has a compute node, and the gateway connects to it.")
     ),
-    "submitted": Look(N_("Submitted"), "paper-plane", "secondary", N_("The centre has taken the job.")),
-    "queued": Look(N_("Queued"), "hourglass-half", "warning", N_("The job waits in the queue of the centre.")),
-    "granted": Look(N_("Node assigned"), "server", "info", N_("The job has a compute node, which is being prepared.")),
-    "starting": Look(N_("Starting"), "rocket", "info", N_("The job runs, and your session is starting in it.")),
-    "ready": Look(N_("Running"), "circle-play", "success", N_("Your session is running. You can open it.")),
-    "ending": Look(N_("Stopping"), "circle-stop", "secondary", N_("The session is being stopped.")),
-    "ended": Look(N_("Ended"), "flag-checkered", "secondary", N_("The session has ended.")),
+    "starting": Look(N_("Starting"), "rocket", "move", N_("The job runs, and your session is starting in it.")),
+    "ready": Look(N_("Running"), "circle-play", "ok", N_("Your session is running. You can open it.")),
+    "ending": Look(N_("Stopping"), "circle-stop", "calm", N_("The session is being stopped.")),
+    "ended": Look(N_("Ended"), "flag-checkered", "calm", N_("The session has ended.")),
 }
-UNKNOWN = Look(N_("Unknown"), "circle-question", "warning", N_("The centre does not answer at the moment."))
-FAILED = Look(N_("Failed"), "triangle-exclamation", "danger", N_("The session has failed."))
+UNKNOWN = Look(N_("Unknown"), "circle-question", "wait", N_("The centre does not answer at the moment."))
+FAILED = Look(N_("Failed"), "triangle-exclamation", "bad", N_("The session has failed."))
 
 REASONS = {
     # why it waits
@@ -250,6 +250,7 @@ FAULTS = {
     "account-unchecked": N_("Your key for this centre does not work yet. Check it under “Account keys”."),
     "bad-account": N_("This cannot be the name of an account."),
     "centre-away": N_("The centre does not answer at the moment."),
+    "price-changed": N_("The price has changed since. Please look at it, and press “Start” if it suits you."),
 }
 #: For a code that is not listed (a newer broker): the English message goes with it.
 OTHER_FAULT = N_("This cannot be used: {message}")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,7 +17,7 @@ from fastapi.responses import JSONResponse
 from perijove.hub.pages.config import PagesConfig
 from perijove.hub.pages.context import Site
 from perijove.hub.pages.install import install_site
-from perijove.spawners.centre import Centre, parse
+from perijove.spawners.centre import Centre, Queue, parse
 from perijove.spawners.request import BadRequest, Fault, Placement, fit, place
 from perijove.spawners.request import Request as Wish
 
@@ -21,6 +25,20 @@ CONFIG = PagesConfig("http://hub.test/hub/api", "client-secret", b"s" * 32)
 API = "/services/perijove/api/v1"
 #: The token of each person at the hub.
 TOKENS = {"token-of-alice": "alice", "token-of-bob": "bob", "token-of-operator": "operator"}
+
+
+def _load(name: str) -> ModuleType:
+    """A helper beside this one: tests are no package."""
+    spec = importlib.util.spec_from_file_location(f"pages_{name}", Path(__file__).parent / f"{name}.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+national: Any = _load("national")
 
 
 def centre(name: str, title: str, chinese: str, **queue: Any) -> Centre:
@@ -49,6 +67,10 @@ class FakeBroker:
     #: What operators ordered ("drained", "notice") and what the watchers say, by centre.
     orders: dict[str, dict[str, Any]] = field(default_factory=dict)
     watchers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    #: What offers answer beyond their own: "as an older broker" leaves out forecasts and recommendations.
+    old: bool = False
+    #: What a centre's answer is changed by.
+    facts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def add(self, owner: str = "alice", **values: Any) -> dict[str, Any]:
         """A session, queued unless `values` say otherwise."""
@@ -78,6 +100,8 @@ class FakeBroker:
             "outcome": None,
             "detail": "",
             "log_tail": "",
+            "ahead": None,
+            "forecast": None,
         } | values
         self.sessions[row["id"]] = row
         return row
@@ -88,20 +112,73 @@ def error(status: int, code: str, faults: list[Fault] | None = None) -> JSONResp
     return JSONResponse({"error": code, "message": code, "faults": rows}, status)
 
 
-def offers(broker: FakeBroker, wish: dict[str, Any]) -> list[dict[str, Any]]:
-    rows = []
-    for one in broker.centres.values():
-        for queue in one.queues:
-            found = fit(Wish.parse({**wish, "centre": one.id}), one, queue, datetime.now(UTC))
-            row: dict[str, Any] = {"centre": one.id, "queue": queue.name, "fits": isinstance(found, Placement)}
-            if isinstance(found, Placement):
-                row |= {key: getattr(found, key) for key in ("cores", "memory", "gpus", "walltime", "price")}
-            else:
-                row["faults"] = [
-                    {"field": f.field, "code": f.code, "message": f.message, "values": dict(f.values)} for f in found
-                ]
-            rows.append(row)
-    return rows
+#: Which way of choosing gives which reason.
+WHY = {"start": "soonest", "price": "cheapest", "data": "data-here", "balanced": "best-balance"}
+
+
+def offers(broker: FakeBroker, wish: dict[str, Any]) -> dict[str, Any]:
+    """Every queue: those that fit first, best first for what the person prefers."""
+    prefer, data = wish.pop("prefer", "balanced"), wish.pop("data", [])
+    now = datetime.now(UTC)
+    rows = [_offer(broker, one, queue, wish, data, now) for one in broker.centres.values() for queue in one.queues]
+    if broker.old:
+        return {"offers": rows}
+    keys: dict[str, Any] = {
+        "start": lambda row: row["start"]["likely"],
+        "price": lambda row: row["price"],
+        "data": lambda row: (len(row["data_missing"]), row["start"]["likely"]),
+        "balanced": lambda row: row["start"]["likely"] / 600 + row["price"] / 1e6,
+    }
+    fitting = sorted((row for row in rows if row["fits"]), key=keys[prefer])
+    best = fitting[0] if fitting else None
+    if best:
+        best["recommended"] = True
+    why = "only-fit" if len(fitting) == 1 else WHY[prefer]
+    return {
+        "as_of": now.isoformat(),
+        "prefer": prefer,
+        "recommended": best
+        and {"centre": best["centre"], "queue": best["queue"], "reasons": [{"code": why, "values": {}}]},
+        "offers": [*fitting, *(row for row in rows if not row["fits"])],
+    }
+
+
+def _offer(
+    broker: FakeBroker, one: Centre, queue: Queue, wish: dict[str, Any], data: list[str], now: datetime
+) -> dict[str, Any]:
+    found = fit(Wish.parse({**wish, "centre": one.id}), one, queue, now)
+    row: dict[str, Any] = {"centre": one.id, "queue": queue.name, "fits": isinstance(found, Placement)}
+    facts = centre_facts(broker, one, now)
+    row |= {"as_of": facts.get("as_of"), "unknown_since": facts.get("unknown_since"), "recommended": False}
+    if isinstance(found, Placement):
+        row |= {key: getattr(found, key) for key in ("cores", "memory", "gpus", "walltime", "price")}
+        row["start"] = None if broker.old else national.start(one.id, queue.name, found.cores / queue.cores)
+        names = {each["name"] for each in facts.get("datasets") or ()}
+        row |= {"data": [n for n in data if n in names], "data_missing": [n for n in data if n not in names]}
+    else:
+        row["faults"] = [
+            {"field": f.field, "code": f.code, "message": f.message, "values": dict(f.values)}
+            | {"fix": {"field": f.field, "value": f.values["most"]} if f.values.get("most") else None}
+            for f in found
+        ]
+    return row
+
+
+def centre_facts(broker: FakeBroker, one: Centre, now: datetime) -> dict[str, Any]:
+    """What is known of a centre beyond its description."""
+    known = {} if broker.old else national.facts(one.id, now) if len(broker.centres) > 2 else {}
+    return known | broker.facts.get(one.id, {})
+
+
+def centre_view(broker: FakeBroker, one: Centre) -> dict[str, Any]:
+    """A centre as the API shows it."""
+    now = datetime.now(UTC)
+    view = one.model_dump(mode="json", exclude={"login", "scheduler", "environment", "ports", "paths"})
+    view |= {"identity": one.login.identity, "software": list(one.environment.software), "maintenance": None}
+    view["next_maintenance"] = [m.model_dump(mode="json") for m in one.maintenance if m.end > now]
+    if not broker.old:
+        view["queues"] = [queue | national.figures(one.id, queue["name"], now) for queue in view["queues"]]
+    return view | centre_facts(broker, one, now) | broker.orders.get(one.id, {})
 
 
 def hub(request: httpx.Request) -> httpx.Response:
@@ -144,19 +221,25 @@ def _api(app: FastAPI, broker: FakeBroker) -> None:
 
     @app.get(f"{API}/centres")
     async def centres() -> Any:
-        return {
-            "centres": [
-                c.model_dump(mode="json") | {"identity": c.login.identity} | broker.orders.get(c.id, {})
-                for c in broker.centres.values()
-            ]
-        }
+        return {"centres": [centre_view(broker, one) for one in broker.centres.values()]}
 
     @app.post(f"{API}/offers")
     async def post_offers(wish: dict[str, Any]) -> Any:
         try:
-            return {"offers": offers(broker, wish)}
+            return offers(broker, wish)
         except BadRequest as bad:
             return error(422, "bad-request", list(bad.faults))
+
+    @app.post(f"{API}/preview")
+    async def preview(wish: dict[str, Any]) -> Any:
+        try:
+            spot = place(Wish.parse(wish), broker.centres, datetime.now(UTC))
+        except BadRequest as bad:
+            return error(422, "bad-request", list(bad.faults))
+        lines = ["#!/bin/sh", "#SBATCH --job-name=pj-preview", f"#SBATCH --partition={spot.queue.label}"]
+        lines += ["#SBATCH --nodes=1", f"#SBATCH --cpus-per-task={spot.cores}", f"#SBATCH --mem={spot.memory}M"]
+        lines += [f"#SBATCH --time={spot.walltime // 60}", "umask 077", "exec python -m perijove.spawners.agent"]
+        return {"script": "\n".join(lines) + "\n", "argv": ["sbatch", "--parsable"]}
 
     @app.get(f"{API}/sessions")
     async def sessions(request: Request) -> Any:

@@ -1,4 +1,6 @@
 // Keeps a part of the page fresh: fetches it again and again, and says a change of state once to screen readers.
+import { notice } from "./notify.js";
+
 export const xsrf = () => ({ "X-XSRFToken": document.querySelector('meta[name="xsrf"]')?.content ?? "" });
 const sleep = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
 
@@ -39,6 +41,7 @@ export async function follow(box, prepare) {
         }
         const part = box.firstElementChild;
         if (part.dataset.title) document.title = part.dataset.title;
+        notice(part);
         if (part.dataset.announce !== said) announce((said = part.dataset.announce));
         if (part.dataset.go && !wasOpen) {
           wasOpen = true;

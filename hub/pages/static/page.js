@@ -1,6 +1,7 @@
 // What every page does: the person's own time, clocks that run, questions before a stop, and fresh fragments.
 // The words all come from the server; a script only puts them into place.
 import { follow } from "./live.js";
+import { prepareNotice } from "./notify.js";
 import { start } from "./start.js";
 
 const pad = (n) => String(n).padStart(2, "0");
@@ -10,23 +11,38 @@ const clock = (ms) => {
 };
 
 export function localise(root) {
-  const format = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" });
-  for (const node of root.querySelectorAll("time[data-local]")) node.textContent = format.format(new Date(node.dateTime));
+  const { lang } = document.documentElement, today = new Date().toDateString();
+  const clock = new Intl.DateTimeFormat(lang, { timeStyle: "short" });
+  const date = new Intl.DateTimeFormat(lang, { dateStyle: "medium", timeStyle: "short" });
+  for (const node of root.querySelectorAll("time[data-local]")) {
+    const when = new Date(node.dateTime);
+    node.textContent = (when.toDateString() === today ? clock : date).format(when);
+    node.title = date.format(when);
+  }
   for (const log of root.querySelectorAll("pre.pj-log")) log.scrollTop = log.scrollHeight;
+  prepareNotice(root);
   tick(root);
 }
 
 function tick(root) {
   const now = Date.now();
   for (const node of root.querySelectorAll("[data-since]")) node.textContent = clock(now - Date.parse(node.dataset.since));
+  for (const mark of root.querySelectorAll("[data-marker]")) {
+    mark.setAttribute("x", 240 * Math.min(1, (now - Date.parse(mark.dataset.marker)) / 1000 / Number(mark.dataset.end)));
+  }
   for (const node of root.querySelectorAll("[data-until]")) node.textContent = clock(Date.parse(node.dataset.until) - now);
 }
 
 document.addEventListener("submit", (event) => {
   const question = event.target.dataset.confirm;
   if (question && !window.confirm(question)) event.preventDefault();
+  else if (event.target.dataset.sent) event.preventDefault();  // a double click starts one session
+  else if (event.target.dataset.once !== undefined) event.target.dataset.sent = "yes";
+});
+window.addEventListener("pageshow", () => {
+  for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
 });
 localise(document);
 setInterval(() => tick(document), 1000);
 follow(document.querySelector("[data-live]"), localise);
-start(document.getElementById("start"));
+start(document.getElementById("start"), localise);

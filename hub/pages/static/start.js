@@ -1,41 +1,92 @@
-// The start form: prices and reasons follow what is typed; Enter in a field starts as it does in any form.
+// The start form: offers and prices follow what is typed; until a place is chosen by hand, the recommended one is.
 import { announce, xsrf } from "./live.js";
 
-export function start(form) {
+export function start(form, prepare) {
   if (!form) return;
-  const offers = document.getElementById("offers");
+  const offers = document.getElementById("offers"), say = document.getElementById("say");
   let timer = 0, asked = 0;
-  const ask = async () => {
-    const mine = ++asked;
-    const body = new URLSearchParams(new FormData(form));
-    try {
-      const answer = await fetch(form.dataset.offers, { method: "POST", body, headers: xsrf() });
-      if (mine !== asked || !answer.ok) return;
-      const focused = offers.contains(document.activeElement) ? document.activeElement.id : "";
-      offers.innerHTML = await answer.text();
-      if (focused) document.getElementById(focused)?.focus();
-    } catch { return; }
+  const byHand = () => form.dataset.chosen !== undefined;
+
+  const body = (choice) => {
+    const data = new URLSearchParams(new FormData(form));
+    if (!choice) data.delete("place");
+    return data;
+  };
+  const post = (address, data) => fetch(address, { method: "POST", body: data, headers: xsrf() });
+
+  function tell() {
+    const chosen = form.querySelector('[name="place"]:checked');
+    say.textContent = chosen ? chosen.dataset.say : offers.firstElementChild.dataset.none;
+  }
+  function mark() {
+    for (const chip of form.querySelectorAll("a.pj-chip")) {
+      const same = Object.entries(JSON.parse(chip.dataset.set)).every(([name, value]) => form.elements[name].value.trim() === value);
+      if (same) chip.setAttribute("aria-current", "true"); else chip.removeAttribute("aria-current");
+    }
+  }
+  function faults() {
     for (const template of offers.querySelectorAll("template[data-fault]")) {
       const name = template.dataset.fault, input = document.getElementById(`f-${name}`);
-      const place = form.querySelector(`[data-error="${name}"]`);
       if (name === "server") continue;
+      const place = form.querySelector(`[data-error="${name}"]`);
       place.replaceChildren(template.content.cloneNode(true));
       const wrong = place.childElementCount > 0;
       input.classList.toggle("is-invalid", wrong);
       if (wrong) input.setAttribute("aria-invalid", "true"); else input.removeAttribute("aria-invalid");
     }
+  }
+  async function ask() {
+    const mine = ++asked;
+    try {
+      const answer = await post(form.dataset.offers, body(byHand()));
+      if (mine !== asked || !answer.ok) return;
+      const focused = offers.contains(document.activeElement) ? document.activeElement.id : "";
+      const folds = new Map([...offers.querySelectorAll("details")].map((fold) => [fold.id, fold.open]));
+      offers.innerHTML = await answer.text();
+      for (const fold of offers.querySelectorAll("details")) fold.open = fold.open || Boolean(folds.get(fold.id));
+      if (focused) document.getElementById(focused)?.focus();
+    } catch { return; }
+    prepare(offers);
+    faults();
+    tell();
     announce(offers.firstElementChild.dataset.offersState);
-  };
+  }
+
   form.addEventListener("input", (event) => {
-    if (event.target.type === "radio" || event.target.name === "server") return;
+    const { name } = event.target;
+    if (name === "place") { form.dataset.chosen = ""; tell(); }
+    if (["place", "server", "cancel"].includes(name)) return;
+    if (name === "prefer") delete form.dataset.chosen;  // what matters chooses anew
+    mark();
     clearTimeout(timer);
-    timer = setTimeout(ask, 300);
+    timer = setTimeout(ask, name === "prefer" ? 0 : 300);
   });
-  let sent = false;
-  form.addEventListener("submit", (event) => {
-    if (sent) event.preventDefault();  // a double click starts one session
-    sent = true;
+
+  // A preset or "what would make it fit" is a link to the filled-in page; here it fills in this very one.
+  form.addEventListener("click", (event) => {
+    const link = event.target.closest("a[data-set]");
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    for (const [name, value] of Object.entries(JSON.parse(link.dataset.set))) form.elements[name].value = value;
+    mark();
+    if (link.dataset.place) {
+      form.dataset.chosen = "";
+      const place = document.getElementById(`p-${link.dataset.place.replace("/", "--")}`);
+      place.disabled = false;
+      place.checked = true;
+      place.focus();
+    }
+    ask();
   });
-  window.addEventListener("pageshow", () => { sent = false; });
+
+  document.getElementById("preview").addEventListener("click", async (event) => {
+    event.preventDefault();
+    const script = document.getElementById("script");
+    try {
+      const answer = await post(form.dataset.preview, body(true));
+      if (answer.ok) script.innerHTML = await answer.text();
+    } catch { /* the gateway is away: what is shown stays */ }
+  });
+
   form.querySelector('[aria-invalid="true"]')?.focus();
 }

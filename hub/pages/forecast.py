@@ -1,0 +1,117 @@
+"""A start forecast in words and as a picture: the API's `start` object, whichever broker gave it. Pure.
+
+The words say a range and what it rests on, never a promise: "usually 2–10 min", "from 84 starts this week".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
+
+from perijove.hub.pages import charts
+from perijove.hub.pages.formats import Formats, moment
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """When a request would start, in seconds from when it was asked. `low` to `high` is the 90 % range."""
+
+    low: float
+    likely: float
+    high: float
+    middle: tuple[float, float]
+    evidence: str
+    count: int
+    days: int
+    expected: datetime | None
+
+    @classmethod
+    def parse(cls, data: object) -> Self | None:
+        """The API's `start` object; None if there is none.
+
+        Raises:
+            ValueError, TypeError: it is not what the API promises.
+        """
+        if data is None:
+            return None
+        if not isinstance(data, Mapping):
+            raise TypeError(f"a forecast is an object, not {type(data).__name__}")
+        if data.get("high") is None:
+            return None
+        low, high = float(data.get("low") or 0), float(data["high"])
+        likely = float(data["likely"]) if data.get("likely") is not None else (low + high) / 2
+        first, last = data.get("middle") or (likely, likely)
+        return cls(
+            low,
+            likely,
+            high,
+            (float(first), float(last)),
+            str(data.get("evidence") or "none"),
+            int(data.get("count") or 0),
+            int(data.get("days") or 7),
+            moment(data.get("expected")),
+        )
+
+    @property
+    def known(self) -> bool:
+        """It rests on something."""
+        return self.evidence in ("history", "centre", "both")
+
+    def range_words(self, fmt: Formats) -> str:
+        """The range, e.g. "usually 2–10 min"."""
+        _ = fmt.language.gettext
+        text = _("usually {range}") if self.evidence in ("history", "both") else _("perhaps {range}")
+        return text.format(range=fmt.reach(self.low, self.high))
+
+    def basis_words(self, fmt: Formats) -> str:
+        """What it rests on, e.g. "from 84 starts this week"."""
+        _, ngettext = fmt.language.gettext, fmt.language.ngettext
+        if not self.known:
+            return _("no experience yet, so the range is wide")
+        if self.evidence == "centre":
+            return _("the centre's own estimate")
+        week = ngettext("from {count} start this week", "from {count} starts this week", self.count)
+        days = ngettext("from {count} start in {days} days", "from {count} starts in {days} days", self.count)
+        text = (week if self.days == 7 else days).format(count=fmt.number(self.count), days=self.days)
+        return _("{basis}, and the centre's own estimate").format(basis=text) if self.evidence == "both" else text
+
+    def bar(self, end: int) -> charts.Bar:
+        """Its picture on the common axis of a list."""
+        return charts.bar(self.low, self.middle, self.likely, self.high, end)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a waiting session is in the forecast that it was given; `elapsed` in seconds."""
+
+    forecast: Forecast
+    elapsed: float
+
+    @property
+    def end(self) -> float:
+        """Seconds that the axis shows: the range, and some room behind it or behind where we are."""
+        return max(self.forecast.high * 1.2, self.elapsed * 1.1, 120.0)
+
+    @property
+    def bar(self) -> charts.Bar:
+        """The forecast on that axis."""
+        one = self.forecast
+        return charts.line(one.low, one.middle, one.likely, one.high, self.end)
+
+    @property
+    def at(self) -> float:
+        """Where we are on it."""
+        return round(charts.WIDTH * min(self.elapsed, self.end) / self.end, 1)
+
+    def words(self, fmt: Formats) -> str:
+        """Where we are, in a sentence."""
+        _ = fmt.language.gettext
+        if not self.forecast.known:
+            return _("There is no experience yet of how long this takes here.")
+        if self.elapsed > self.forecast.high:
+            return _("This takes longer than forecast: nine of ten such starts are quicker.")
+        if self.elapsed > self.forecast.middle[1]:
+            return _("It takes a little longer than most, and is within the forecast.")
+        return _("It is within the forecast.")
