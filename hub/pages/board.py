@@ -37,13 +37,24 @@ class QueueView:
         return self.data.get("status") or {}
 
     @property
+    def node(self) -> str:
+        """What a node of it has."""
+        gpus, kind = int(self.data.get("gpus") or 0), str(self.data.get("gpu_type") or "")
+        parts = [self.fmt.amount("cores", int(self.data["cores"])), self.fmt.memory(int(self.data["memory"]))]
+        return self.fmt.commas([*parts, f"{self.fmt.amount('gpus', gpus)} {kind}".strip()] if gpus else parts)
+
+    @property
     def load_words(self) -> str:
         """The load now, in words; "" if the centre has not said."""
-        free, cores = self.status.get("cores_free"), self.status.get("cores")
-        if free is None:
-            return ""
-        _, text = self.fmt.language.gettext, self.fmt.number(free)
-        return _("{free} of {cores} cores free").format(free=text, cores=self.fmt.number(cores)) if cores else text
+        free, cores, waiting = (self.status.get(key) for key in ("cores_free", "cores", "jobs_queued"))
+        _, ngettext, number = self.fmt.language.gettext, self.fmt.language.ngettext, self.fmt.number
+        parts = []
+        if free is not None and cores:
+            parts.append(_("{free} of {cores} cores free").format(free=number(free), cores=number(cores)))
+        if waiting is not None:
+            text = ngettext("{count} job waits", "{count} jobs wait", waiting)
+            parts.append(text.format(count=number(waiting)))
+        return self.fmt.commas(parts)
 
     @property
     def load(self) -> str:
@@ -85,6 +96,11 @@ class QueueView:
     def ticks(self) -> list[tuple[float, int]]:
         """The marks of that axis."""
         return charts.ticks(self.end)
+
+    @property
+    def labels(self) -> list[tuple[float, int]]:
+        """Those of them that have words."""
+        return charts.labels(self.end)
 
     @property
     def median_at(self) -> float | None:

@@ -35,6 +35,15 @@ def ticks(end: int) -> list[tuple[float, int]]:
     return [(place(tick, end), tick) for tick in TICKS if tick <= end]
 
 
+def labels(end: int) -> list[tuple[float, int]]:
+    """Those marks that have room for words: the end first, then what stands clear of the one to its right."""
+    found: list[tuple[float, int]] = []
+    for x, seconds in reversed(ticks(end)):
+        if x > 50 and (not found or found[-1][0] - x > 42):
+            found.append((x, seconds))
+    return found[::-1]
+
+
 @dataclass(frozen=True, slots=True)
 class Bar:
     """A range on an axis: the outer and the inner band as (x, width), and the likely point."""

@@ -64,6 +64,15 @@ class Formats:
             return ngettext("{count} GPU", "{count} GPUs", value).format(count=self.number(value))
         return ngettext("{count} core", "{count} cores", value).format(count=self.number(value))
 
+    def resources(self, data: Mapping[str, Any]) -> str:
+        """What a session has: "4 cores, 16 GiB, 2 hours"."""
+        fields = [name for name in ("cores", "memory", "gpus", "walltime") if name != "gpus" or data.get("gpus")]
+        return self.commas([self.amount(name, int(data.get(name) or 0)) for name in fields])
+
+    def commas(self, parts: Sequence[str]) -> str:
+        """Some things in a row, without "and"."""
+        return ("，" if self.language.code == "zh" else ", ").join(parts)
+
     def duration(self, seconds: int) -> str:
         """A length of time in whole units, e.g. "1 day 12 hours"; at most two units."""
         parts: list[str] = []

@@ -139,7 +139,7 @@ class Offer:
             return None
         values = {str(one["field"]): float(one["value"]) for one in fixes}
         fields = {field: field_text(field, value) for field, value in values.items()}
-        words = ", ".join(self.fmt.amount(field, int(value)) for field, value in values.items())
+        words = self.fmt.commas([self.fmt.amount(field, int(value)) for field, value in values.items()])
         query = query_of(self.form, place=self.place, **fields)
         return Fix(fields, query, self.fmt.language.gettext("Use {amount}").format(amount=words))
 
@@ -161,6 +161,11 @@ class Offers:
     def ticks(self) -> list[tuple[float, int]]:
         """The marks of that axis."""
         return charts.ticks(self.end)
+
+    @property
+    def labels(self) -> list[tuple[float, int]]:
+        """Those of them that have words."""
+        return charts.labels(self.end)
 
     @property
     def shown(self) -> list[Offer]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import median_low
 from typing import Any
 
+from perijove.hub.pages.formats import Formats
 from perijove.hub.pages.words import N_
 
 Json = Mapping[str, Any]
@@ -26,6 +27,11 @@ class Preset:
     def name(self) -> str:
         """What it is called, in English."""
         return NAMES[self.code]
+
+    def words(self, fmt: Formats) -> str:
+        """What it is, e.g. "8 cores, 1 GPU, 2 h"."""
+        gpus = [fmt.amount("gpus", self.gpus)] if self.gpus else []
+        return fmt.commas([fmt.amount("cores", self.cores), *gpus, fmt.brief(self.hours * 3600)])
 
     @property
     def fields(self) -> dict[str, str]:
@@ -51,7 +57,11 @@ def presets(centres: Iterable[Json]) -> list[Preset]:
     if plain:
         node = median_low(int(queue["cores"]) for queue in plain)
         most = max(1, median_low(int(queue["max_time"]) for queue in plain) // 3600)
-        sizes = (("small", min(max(2, node // 16), 8), 1), ("medium", max(4, node // 4), 4), ("large", node, 8))
+        sizes = (
+            ("small", min(max(2, _even(node // 16)), 8), 1),
+            ("medium", max(4, _even(node // 4)), 4),
+            ("large", node, 8),
+        )
         for code, cores, hours in sizes:
             preset = Preset(code, min(cores, node), 0, min(hours, most))
             if all(preset.cores > other.cores for other in found):
@@ -62,3 +72,8 @@ def presets(centres: Iterable[Json]) -> list[Preset]:
         hours = max(1, median_low(int(queue["max_time"]) for queue in gpus) // 3600)
         found.append(Preset("gpu", share, 1, min(2, hours)))
     return found
+
+
+def _even(cores: int) -> int:
+    """The power of two at or below `cores`: what people ask for."""
+    return 1 << max(cores.bit_length() - 1, 0)

@@ -70,7 +70,7 @@ async def start_values(
         unknown = {"field": "centre", "code": "unknown-centre", "values": {"centre": place.partition("/")[0]}}
         faults = [*[fault for fault in faults if fault.get("code") != "unknown-centre"], unknown]
     avoid = str(waiting.data.get("centre") or "") if waiting else ""
-    shown = {**DEFAULTS, "server": "", "project": "", "place": "", **form}
+    shown = {**DEFAULTS, "server": "", "project": "", "place": "", "cancel": "", **form}
     return {
         "form": shown,
         "extra": [(k, form[k]) for k in form if k not in {*FIELDS, *(OWN - {"instead"})} and not k.startswith("data.")],
