@@ -70,6 +70,13 @@ def alice(world: World) -> httpx.AsyncClient:
     return world.browser("alice")
 
 
+@pytest.fixture
+def federation(world: World) -> World:
+    """The pages over a federation with realistic figures."""
+    world.broker.centres = fake.national.national()
+    return world
+
+
 @pytest.fixture(scope="session")
 def messages() -> dict[str, str]:
     """Every message of templates and code."""

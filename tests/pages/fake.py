@@ -255,7 +255,10 @@ def _api(app: FastAPI, broker: FakeBroker) -> None:
             spot = place(Wish.parse(body["options"]), broker.centres, datetime.now(UTC))
         except BadRequest as bad:
             return error(422, "bad-request", list(bad.faults))
-        return broker.add(_owner(request) or "", server=body["server"], centre=spot.centre.id, stage="checked")
+        values = {key: getattr(spot, key) for key in ("cores", "memory", "gpus", "walltime", "price")}
+        values |= {"centre": spot.centre.id, "queue": spot.queue.name, "request": body["options"], "job_id": None}
+        now = datetime.now(UTC).isoformat()
+        return broker.add(_owner(request) or "", server=body["server"], stage="checked", created=now, **values)
 
     @app.get(f"{API}/sessions/by-name/{{owner}}/{{server}}")
     async def by_name(owner: str, server: str) -> Any:

@@ -9,12 +9,18 @@ export function announce(text) {
   if (text && announcer.textContent !== text) announcer.textContent = text;
 }
 
+// What a person is on stays under the keyboard: the same id, or the same words in the same place of their kind.
+function alike(box, node) {
+  return [...box.querySelectorAll(node.localName)].filter((other) => other.textContent === node.textContent);
+}
+
 function put(box, html) {
-  const focused = box.contains(document.activeElement) ? document.activeElement.id : "";
+  const active = box.contains(document.activeElement) ? document.activeElement : null;
+  const place = active ? alike(box, active).indexOf(active) : -1;
   const open = new Set([...box.querySelectorAll("details:not([open])")].map((node) => node.id));
   box.innerHTML = html;
   for (const node of box.querySelectorAll("details")) if (open.has(node.id)) node.open = false;
-  if (focused) document.getElementById(focused)?.focus();
+  if (active) ((active.id && document.getElementById(active.id)) || alike(box, active)[place])?.focus({ preventScroll: true });
 }
 
 export async function follow(box, prepare) {
