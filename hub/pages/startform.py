@@ -65,8 +65,11 @@ def in_form(amount: float, size: int) -> str:
 
 def field_text(field: str, value: float) -> str:
     """The API's `value` (MiB, seconds, or a count) as one would type it into `field`."""
-    unit = {"memory": (1024, "M"), "walltime": (3600, "s")}.get(field)
-    return (in_form(value, unit[0]) or f"{value:.0f}{unit[1]}") if unit else f"{value:.0f}"
+    if field == "memory":
+        return in_form(value, 1024) or f"{value:.0f}M"
+    if field == "walltime":
+        return in_form(value, 3600) or (f"{value:.0f}s" if value % 60 else f"{value / 60:.0f}m")
+    return f"{value:.0f}"
 
 
 def options_of(form: Mapping[str, str]) -> dict[str, str]:

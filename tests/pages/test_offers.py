@@ -1,4 +1,4 @@
-"""Offers on the start page: forecasts in words and pictures, reasons, the recommended one, and what would make it fit."""
+"""Offers on the start page: forecasts in words and pictures, reasons, the recommended one, and what would mend it."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ async def test_a_broker_without_forecasts_is_served_too(alice: httpx.AsyncClient
     world.broker.old = True
     for page in ("", "start?cores=2", "centres"):
         assert (await alice.get(page)).status_code == 200
-    assert "0.20 credits" in (await alice.get("start?cores=2&walltime=1")).text
+    assert "0.20 credits" in (await alice.get("start?cores=2&walltime=1h")).text
 
 
 async def test_a_forecast_of_a_wrong_type_is_an_error_and_not_a_silent_blank() -> None:
