@@ -30,6 +30,8 @@ test-real: $(READY)  ## On Debian as root: install and run the real batch system
 	PERIJOVE_REAL=1 $(BIN)/python -m pytest -m browser
 
 bench: $(READY)  ## Side by side with what one would use instead (Debian, root); deploy/bench/README.md has figures
+	$(BIN)/python deploy/bench/offers.py
+	$(BIN)/python deploy/bench/forecast.py
 	$(BIN)/perijove testbed up
 	$(BIN)/python deploy/bench/commands.py
 	$(BIN)/python deploy/bench/start.py

@@ -24,7 +24,7 @@ asks nobody anything; a forecast from it costs some tens of microseconds.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, insort
+from bisect import insort
 from collections.abc import Callable, Iterable
 from math import expm1, log1p
 from typing import NamedTuple
@@ -57,6 +57,11 @@ class _Past(NamedTuple):
     weight: float
     row: Features
 
+    @property
+    def weighted(self) -> Weighted:
+        """What quantiles need of it."""
+        return self.value, not self.start.observed, self.weight
+
 
 class Model:
     """The forecasts of one queue."""
@@ -67,8 +72,8 @@ class Model:
         self._past: list[_Past] = []
         self._ids: set[str] = set()
         self._index = Index()
-        #: (index, number in `_past`), in order.
-        self._order: list[tuple[float, int]] = []
+        #: (index, number in `_past`, what the quantiles need), in order.
+        self._order: list[tuple[float, int, Weighted]] = []
         self._misses: list[tuple[float, float, float]] = []  # what the 90 % and 50 % ranges missed by; weight
         self._conformal: tuple[Conformal, Conformal] | None = None
         self._origin = 0.0
@@ -98,7 +103,7 @@ class Model:
         self._ids.add(start.id)
         self.starts.append(start)
         self._past.append(one)
-        insort(self._order, (self._index.of(row), len(self._past) - 1))
+        insort(self._order, (self._index.of(row), len(self._past) - 1, one.weighted))
         self._since_fit += 1
         self._observed += start.observed
         if len(self._past) > KEPT + REFIT or self._since_fit >= REFIT or len(self._past) <= REFIT:
@@ -137,7 +142,7 @@ class Model:
             if past.start.observed or past.value > before.of(past.row)
         ]
         self._index = Index(rows)
-        self._order = sorted((self._index.of(past.row), number) for number, past in enumerate(self._past))
+        self._order = sorted((self._index.of(past.row), n, past.weighted) for n, past in enumerate(self._past))
         self._since_fit = 0
 
     def _level_at(self, moment: float) -> float:
@@ -187,20 +192,18 @@ class Model:
         return found[0], found[1], found[2], found[3], found[4]
 
     def _nearest(self, index: float, wanted: int, known: Callable[[_Past], bool] | None) -> list[Weighted]:
-        order, past = self._order, self._past
-        right = bisect_left(order, (index, -1))
-        left, end = right - 1, len(order)
-        found: list[Weighted] = []
-        while len(found) < wanted and (left >= 0 or right < end):
-            if right >= end or (left >= 0 and index - order[left][0] <= order[right][0] - index):
-                one = past[order[left][1]]
-                left -= 1
+        order = self._order
+        if known is not None:
+            order = [entry for entry in order if known(self._past[entry[1]])]
+        # The nearest lie side by side: where they begin is found by halving.
+        low, high = 0, max(0, len(order) - wanted)
+        while low < high:
+            middle = (low + high) // 2
+            if index - order[middle][0] > order[middle + wanted][0] - index:
+                low = middle + 1
             else:
-                one = past[order[right][1]]
-                right += 1
-            if known is None or known(one):
-                found.append((one.value, one.start.observed, one.weight))
-        return found
+                high = middle
+        return [weighted for _, _, weighted in order[low : low + wanted]]
 
 
 def _corrected(five: Five, wide: float, narrow: float, prior: Five) -> Five:

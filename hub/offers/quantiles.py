@@ -13,7 +13,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
-#: (value, observed, weight)
+#: (value, censored, weight): of equal values those that happened come first, as the estimate wants it.
 Weighted = tuple[float, bool, float]
 
 
@@ -22,12 +22,12 @@ def survival_quantiles(values: Iterable[Weighted], levels: Sequence[float]) -> l
 
     `inf` for a level that is not reached, because the longest waits are censored; so for all of no values.
     """
-    ordered = sorted(values, key=lambda one: (one[0], not one[1]))
-    at_risk = sum(weight for _, _, weight in ordered)
+    ordered = sorted(values)
+    at_risk = sum([weight for _, _, weight in ordered])
     found: list[float] = []
     surviving, index, count = 1.0, 0, len(levels)
-    for value, observed, weight in ordered:
-        if observed:
+    for value, censored, weight in ordered:
+        if not censored:
             surviving *= 1.0 - weight / at_risk if at_risk > weight else 0.0
             while index < count and 1.0 - surviving >= levels[index] - 1e-9:
                 found.append(value)

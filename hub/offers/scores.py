@@ -60,7 +60,7 @@ def waits(starts: Sequence[Start], now: float) -> dict[str, Any]:
     """The waits of the last week for the API, from starts in the order in which their waits were known."""
     week = [start for start in starts if start.known_at >= now - WAIT_DAYS * 86400]
     observed = [start for start in week if start.observed]
-    half, most = survival_quantiles([(start.wait, start.observed, 1.0) for start in week], (0.5, 0.9))
+    half, most = survival_quantiles([(start.wait, not start.observed, 1.0) for start in week], (0.5, 0.9))
     return {
         "days": WAIT_DAYS,
         "count": len(observed),

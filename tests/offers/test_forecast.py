@@ -165,16 +165,10 @@ def test_scores_count_a_cancelled_wait_as_a_miss_only_where_that_is_certain() ->
 
 def test_survival_quantiles_are_those_of_kaplan_and_meier() -> None:
     # Six times, two of them censored: S is 4/6 from 6 on, 4/9 from 7, 0 from 10.
-    values = [
-        (6.0, True, 1.0),
-        (6.0, True, 1.0),
-        (6.0, False, 1.0),
-        (7.0, True, 1.0),
-        (9.0, False, 1.0),
-        (10.0, True, 1.0),
-    ]
+    times = ((6.0, False), (6.0, False), (6.0, True), (7.0, False), (9.0, True), (10.0, False))
+    values = [(value, censored, 1.0) for value, censored in times]
     assert survival_quantiles(values, (1 / 3, 0.34, 5 / 9, 0.56, 1.0)) == [6.0, 7.0, 7.0, 10.0, 10.0]
-    assert survival_quantiles([(5.0, False, 1.0)], (0.5,)) == [math.inf]
+    assert survival_quantiles([(5.0, True, 1.0)], (0.5,)) == [math.inf]
     assert survival_quantiles([], (0.5,)) == [math.inf]
 
 
