@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from perijove.hub.offers.find import CentreNow, QueueNow
 from perijove.hub.offers.forecast import Model
 from perijove.hub.offers.ranges import Range
+from perijove.hub.offers.scores import score, waits
 from perijove.hub.offers.starts import Situation, Start
 from perijove.spawners.centre import Centre, Queue
 from perijove.spawners.job import QueueStatus, Reason
@@ -61,6 +62,7 @@ class Memory:
         self._waiting: dict[str, Estimate] = {}  # by label; of the gateway's own jobs that wait there
         self._probes: dict[str, datetime] = {}  # by label; when it may be asked again
         self._probe_due = LONG_AGO
+        self._records: dict[str, tuple[tuple[int, int, int], dict[str, Any]]] = {}
 
     # --- what is heard -------------------------------------------------------------------------------------------
 
@@ -119,7 +121,7 @@ class Memory:
     def _busy(self, queue: Queue) -> bool:
         status = self.queues.get(queue.label)
         if status is None or status.cores_free is None:
-            return True
+            return self.queues_at is not None  # the batch system does not say
         return bool(status.jobs_queued) or status.cores_free < queue.cores // 4
 
     def expected(self, queue: Queue, now: datetime) -> datetime | None:
@@ -160,6 +162,16 @@ class Memory:
         """The history of a queue, in the order in which waits were known."""
         model = self.models.get(queue)
         return model.starts if model else ()
+
+    def record(self, queue: str, now: datetime) -> dict[str, Any]:
+        """The waits and the scores of a queue for the API; reckoned anew once a minute and when it has learnt."""
+        model = self.models.get(queue) or _NO_HISTORY
+        state = (id(model), model.learnt, int(now.timestamp() // 60))
+        known = self._records.get(queue)
+        if known is None or known[0] != state:
+            told = {"waits": waits(model.starts, now.timestamp()), "scores": score(model.starts).as_json()}
+            known = self._records[queue] = (state, told)
+        return known[1]
 
     def load(self, label: str, now: datetime) -> list[Load]:
         """The samples of the last 24 hours, oldest first."""

@@ -9,7 +9,6 @@ from perijove.hub.broker.keeper import Keeper
 from perijove.hub.broker.memory import Memory
 from perijove.hub.broker.orders import Orders
 from perijove.hub.broker.records import Record
-from perijove.hub.offers.scores import score, waits
 from perijove.spawners.centre import Centre, DataSet, Queue
 from perijove.spawners.request import Fault
 
@@ -85,12 +84,11 @@ def _data(described: DataSet) -> dict[str, Any]:
 
 
 def _queue(queue: Queue, memory: Memory, now: datetime) -> dict[str, Any]:
-    status, starts = memory.queues.get(queue.label), memory.starts(queue.name)
+    status = memory.queues.get(queue.label)
     keys = ["open", "cores", "cores_free", "cores_down", "jobs_running", "jobs_queued"]
     return queue.model_dump(mode="json", exclude={"at_centre", "account"}) | {
         "status": {key: getattr(status, key) for key in keys} if status else None,
-        "waits": waits(starts, now.timestamp()),
-        "scores": score(starts).as_json(),
+        **memory.record(queue.name, now),
         "load": [[iso(at), *numbers] for at, *numbers in memory.load(queue.label, now)],
     }
 

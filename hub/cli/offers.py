@@ -147,11 +147,16 @@ def _evidence(start: Mapping[str, Any]) -> str:
 
 
 def span(low: int, high: int) -> str:
-    """A range of seconds in words, in the unit of its upper end: "2-10 min"."""
-    size, unit = next((one for one in _UNITS if high >= 2 * one[0]), _UNITS[-1])
-    digits = 1 if size > 60 else 0
-    ends = [f"{value / size:.{digits}f}".removesuffix(".0") for value in (low, high)]
-    return f"{'-'.join(dict.fromkeys(ends))} {unit}"
+    """A range of seconds in words: "2-10 min", "5 min-4 h"."""
+    (first, unit), (last, last_unit) = _amount(low), _amount(high)
+    if first == last and unit == last_unit:
+        return f"{last} {last_unit}"
+    return f"{first}-{last} {last_unit}" if first == "0" or unit == last_unit else f"{first} {unit}-{last} {last_unit}"
+
+
+def _amount(seconds: int) -> tuple[str, str]:
+    size, unit = next((one for one in _UNITS if seconds >= 2 * one[0]), _UNITS[-1])
+    return f"{seconds / size:.{1 if size > 60 else 0}f}".removesuffix(".0"), unit
 
 
 def _why(reasons: Iterable[Mapping[str, Any]]) -> str:

@@ -2,7 +2,7 @@
 
 The balance counts in doublings: an offer that costs twice as much is as bad as one whose wait (by the median and the
 upper end, beyond ten minutes) is twice as long; each wanted data set that lies elsewhere is as bad as both together.
-Whatever matters, a centre that answers comes before one that is silent.
+Whatever matters, a centre that answers comes before one that is silent; of equal ones the data decides, then the start.
 """
 
 from __future__ import annotations
@@ -59,12 +59,12 @@ def ranking(candidates: Sequence[Candidate], prefer: Prefer) -> Callable[[Candid
 
     def key(one: Candidate) -> Key:
         first: dict[Prefer, Key] = {
-            "start": (*start(one), one.price),
-            "price": (one.price, *start(one)),
+            "start": start(one),
+            "price": (one.price,),
             "data": (len(one.missing), balance(one)),
             "balanced": (balance(one),),
         }
-        return float(one.silent), *first[prefer], *start(one), one.price
+        return float(one.silent), *first[prefer], len(one.missing), *start(one), one.price
 
     return key
 

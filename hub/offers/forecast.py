@@ -79,6 +79,8 @@ class Model:
         self._origin = 0.0
         self._since_fit = 0
         self._observed = 0
+        #: How many starts it has learnt in all.
+        self.learnt = 0
         self._level = 0.0
 
     @classmethod
@@ -105,6 +107,7 @@ class Model:
         self._past.append(one)
         insort(self._order, (self._index.of(row), len(self._past) - 1, one.weighted))
         self._since_fit += 1
+        self.learnt += 1
         self._observed += start.observed
         if len(self._past) > KEPT + REFIT or self._since_fit >= REFIT or len(self._past) <= REFIT:
             self._fit()

@@ -56,7 +56,7 @@ def test_what_fits_stands_first_with_the_reason_why_it_is_recommended(gateway: l
     assert gateway == [{"cores": 4, "walltime": 7200, "memory": 8192, "prefer": "start", "data": ["era5"]}]
     lines = result.output.splitlines()
     assert lines[1].split()[:3] == ["*", "alpha", "cpu"]
-    assert "1-5 min" in lines[1] and "84 starts in 7 days" in lines[1] and "0.8 credits" in lines[1]
+    assert "60 s-5 min" in lines[1] and "84 starts in 7 days" in lines[1] and "0.8 credits" in lines[1]
     assert "nothing known yet" in lines[2] and "no era5" in lines[2]
     assert "* recommended: alpha, queue cpu: starts soonest; has era5" in lines
 
@@ -98,11 +98,14 @@ def test_what_is_wrong_is_said_in_words(
     [
         (0, 0, "0 s"),
         (20, 90, "20-90 s"),
-        (60, 300, "1-5 min"),
+        (60, 300, "60 s-5 min"),
+        (120, 600, "2-10 min"),
+        (300, 300, "5 min"),
         (0, 7200, "0-2 h"),
-        (5400, 20000, "1.5-5.6 h"),
+        (300, 4 * 3600, "5 min-4 h"),
+        (9000, 20000, "2.5-5.6 h"),
         (0, 172800, "0-2 d"),
     ],
 )
-def test_a_range_reads_in_one_unit(low: int, high: int, words: str) -> None:
+def test_a_range_reads_as_people_say_it(low: int, high: int, words: str) -> None:
     assert span(low, high) == words
