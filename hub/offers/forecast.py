@@ -17,7 +17,7 @@ The method, conformalised quantile regression over nearest neighbours, in three 
 
 Everything is done on the scale of log(1 + seconds), where ten minutes on one are as bad as ten hours on ten. The
 coverage holds on average over a queue's jobs, not for each kind of job. While history is too small for a correction
-the range is that of `ranges.without_history`, stretched over what was seen. A model is bounded, deterministic, and
+the range is that of `ranges.without_history`, with what was seen mixed in. A model is bounded, deterministic, and
 asks nobody anything; a forecast from it costs some tens of microseconds.
 """
 
@@ -31,14 +31,14 @@ from typing import NamedTuple
 
 from perijove.hub.offers.index import Features, Index, features
 from perijove.hub.offers.quantiles import Conformal, Weighted, survival_quantiles
-from perijove.hub.offers.ranges import Five, Range, rounded, without_history
+from perijove.hub.offers.ranges import Evidence, Five, Range, rounded, without_history
 from perijove.hub.offers.starts import Situation, Start
 
 #: Starts that a model keeps, the newest.
 KEPT = 300
 #: Neighbours that a forecast rests on, at most, and as a part of the history.
 NEAREST, PART = 40, 0.25
-#: Observed starts below which history says nothing.
+#: Observed starts below which history alone says nothing.
 FEWEST = 9
 #: Seconds after which a start counts half.
 HALF_LIFE = 14 * 86400.0
@@ -166,7 +166,7 @@ class Model:
         count = len(self._past)
         days = max(1, math.ceil((now - self.starts[0].submitted) / 86400)) if count else 0
         if self._observed < FEWEST:
-            return rounded(self._stretched(prior), "centre" if situation.known else "none", count, days)
+            return rounded(self._mixed(prior) if count else prior, self._evidence(situation), count, days)
         five = self._quantiles(features(cores, walltime, situation, self._level), count)
         own = self._weight(now)
         if self._conformal is None:
@@ -176,14 +176,19 @@ class Model:
             )
         wide, narrow = self._conformal[0].quantile(0.9, own), self._conformal[1].quantile(0.5, own)
         five = _corrected(five, wide, narrow, prior)
-        return rounded(five, "both" if situation.known else "history", count, days)
+        return rounded(five, self._evidence(situation), count, days)
 
-    def _stretched(self, prior: Five) -> Five:
-        """A range for little history: the policy's, and whatever was seen."""
-        if not self.starts:
-            return prior
-        waits = [start.wait for start in self.starts]
-        return min(prior[0], *waits), *prior[1:4], max(prior[4], *waits)
+    def _evidence(self, situation: Situation) -> Evidence:
+        if self._observed:
+            return "both" if situation.known else "history"
+        return "centre" if situation.known else "none"
+
+    def _mixed(self, prior: Five) -> Five:
+        """A range for little history: what was seen, among five waits as the policy has them."""
+        supposed = [(log1p(value), False, 1.0) for value in prior]
+        found = survival_quantiles([*supposed, *((*past.weighted[:2], 1.0) for past in self._past)], LEVELS)
+        longest = max(log1p(prior[4]), *(past.value for past in self._past))
+        return _five(expm1(min(value, longest)) for value in found)
 
     def _quantiles(self, row: Features, count: int, known: Callable[[_Past], bool] | None = None) -> Five:
         """Quantiles of log waits among the nearest of the `count` past jobs that are `known`."""
@@ -191,8 +196,8 @@ class Model:
         found = survival_quantiles(values, LEVELS)
         if found[-1] == math.inf:  # the longest were cancelled: at least so long
             longest = max(value for value, _, _ in values)
-            found = [value if value < math.inf else longest for value in found]
-        return found[0], found[1], found[2], found[3], found[4]
+            found = [min(value, longest) for value in found]
+        return _five(found)
 
     def _nearest(self, index: float, wanted: int, known: Callable[[_Past], bool] | None) -> list[Weighted]:
         order = self._order
@@ -221,8 +226,12 @@ def _corrected(five: Five, wide: float, narrow: float, prior: Five) -> Five:
     else:
         low, high = min(low, log1p(prior[0])), max(high, log1p(prior[4]))
     low, high = min(low, first), max(high, third)
-    seconds = [expm1(min(max(value, 0.0), 20.0)) for value in (low, first, likely, third, high)]
-    return seconds[0], seconds[1], seconds[2], seconds[3], seconds[4]
+    return _five(expm1(min(max(value, 0.0), 20.0)) for value in (low, first, likely, third, high))
+
+
+def _five(values: Iterable[float]) -> Five:
+    low, first, likely, third, high = values
+    return low, first, likely, third, high
 
 
 __all__ = ["FEWEST", "KEPT", "Model"]

@@ -71,14 +71,26 @@ def test_without_history_it_says_so_and_is_wide() -> None:
     assert free.likely < busy.likely and told.likely == 7200
 
 
-def test_the_evidence_is_history_once_there_is_enough() -> None:
+def test_little_history_moves_the_median_and_leaves_the_range_wide() -> None:
+    model, nothing = Model(), Model().forecast(4, 3600, Situation(), 1.7e9)
+    for number in range(4):
+        model.learn(start(number, 1.7e9 + number * 3600, 40.0))
+    found = model.forecast(4, 3600, Situation(), 1.7e9 + DAY / 2)
+    assert (found.evidence, found.count, found.days) == ("history", 4, 1)
+    assert found.likely == 40 and found.high == nothing.high
+    for number in range(4, 3 * FEWEST):
+        model.learn(start(number, 1.7e9 + number * 3600, 40.0))
+    found = model.forecast(4, 3600, Situation(cores_free=4), 1.7e9 + 3 * DAY)
+    assert (found.evidence, found.count, found.days) == ("both", 3 * FEWEST, 3)
+    assert found.high < 60
+
+
+def test_history_from_long_ago_makes_the_range_wide_again() -> None:
     model = Model()
-    for number in range(2 * FEWEST):
-        model.learn(start(number, 1.7e9 + number * 3600, 60.0))
-        found = model.forecast(4, 3600, Situation(), 1.7e9 + number * 3600 + 60)
-        assert found.evidence == ("history" if number + 1 >= FEWEST else "none")
-    assert model.forecast(4, 3600, Situation(cores_free=4), 1.7e9 + DAY).evidence == "both"
-    assert found.count == 2 * FEWEST and found.days == 1
+    for number in range(60):
+        model.learn(start(number, 1.7e9 + number * 3600, 30.0 + number))
+    soon, late = (model.forecast(4, 3600, Situation(), 1.7e9 + days * DAY) for days in (3, 200))
+    assert soon.high < 300 and late.high >= DAY
 
 
 def test_a_model_is_bounded_and_learns_each_start_once() -> None:
