@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import pytest
 from broker.simulated import SimulatedCentre
+from perijove.spawners.batch import Command, Output
 from perijove.spawners.link import Account, LinkError, LinkProblem
-from perijove.spawners.watcher import Failure, Listing, Pace, Query, Watcher
+from perijove.spawners.watcher import Failure, Listing, Pace, Probe, Query, Watcher
 
 
 class Heard:
@@ -68,6 +69,14 @@ def minutes(work: Callable[[Watcher, SimulatedCentre], None], count: int, jobs: 
 def test_six_commands_a_minute_at_most_however_many_jobs(jobs: int) -> None:
     counts = minutes(lambda watcher, centre: None, 20, jobs)
     assert max(counts[1:]) <= 6 and sum(counts[1:]) >= 4 * 19
+
+
+def test_six_commands_a_minute_at_most_with_estimates_asked_for_in_each_round() -> None:
+    def work(watcher: Watcher, centre: SimulatedCentre) -> None:
+        watcher.probe = lambda: Probe(Command(("sim", "estimate")), lambda output: None)
+
+    counts = minutes(work, 20)
+    assert max(counts[1:]) <= 6
 
 
 def test_about_one_a_second_while_somebody_waits_and_then_calm_again() -> None:
@@ -140,3 +149,25 @@ async def test_the_history_of_vanished_jobs_comes_in_the_same_call() -> None:
     assert [name for _, name in centre.commands] == ["status", "history", "queues"]
     (listing,) = heard.answers
     assert isinstance(listing, Listing) and listing.asked_history
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+async def test_an_estimate_comes_in_the_same_call_and_its_failure_is_nobody_elses(hangs: bool) -> None:
+    centre, heard, told = SimulatedCentre(), Heard(), list[Output]()
+    one = watcher(centre, heard)
+    queues: list[object] = []
+    one.on_queues = queues.extend
+    one.probe = lambda: Probe(Command(("sim", "estimate")), told.append)
+    original = centre.launch
+
+    async def launch(request: dict[str, object], user: str) -> dict[str, object]:
+        answer = await original(request, user)
+        if hangs:
+            answer["outputs"][-1]["problem"] = "timeout"
+        return answer
+
+    centre.launch = launch  # type: ignore[method-assign]
+    await one.tick()
+    assert [name for _, name in centre.commands] == ["status", "queues", "estimate"]
+    assert isinstance(heard.answers[0], Listing) and len(queues) == 1
+    assert len(told) == (0 if hangs else 1)

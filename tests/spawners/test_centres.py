@@ -120,6 +120,19 @@ def test_what_does_not_go_together_is_told_with_other_faults(folder: Path) -> No
     assert keys == {"login.host", "login.host_keys", "login.launcher", "login.account", "queues[1].cores"}
 
 
+def test_data_sets_are_described_and_their_faults_told_with_their_place(folder: Path) -> None:
+    era5 = '[[datasets]]\nname = "era5"\ntitle = { en = "ERA5", zh = "再分析资料" }\npath = "/data/era5"\nsize = "2T"\n'
+    (folder / "here.toml").write_text(GOOD + era5)
+    (data,) = load(folder)["here"].datasets
+    assert (data.name, data.title.zh, data.path, data.size) == ("era5", "再分析资料", "/data/era5", 2 * 1024**2)
+    text = GOOD.replace("here", "far") + era5 + era5.replace("/data", "data").replace("title", "titel")
+    told = {(fault.line, fault.key): fault for fault in faults_of(folder, text)}
+    assert told[17, "datasets[2].name"].message == "'era5' is the name of an earlier one, too"
+    assert told[18, "datasets[2].titel"].nearest == "title"
+    assert "starts with /" in told[19, "datasets[2].path"].message
+    assert "datasets[2].title" in {key for _, key in told}
+
+
 def test_a_misspelt_command_is_a_fault(folder: Path) -> None:
     text = GOOD.replace("here", "far").replace('"local"', '"slurm"\ncommands = { sbacth = "yhbatch" }')
     (fault,) = [fault for fault in faults_of(folder, text) if "sbacth" in fault.key]

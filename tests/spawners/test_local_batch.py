@@ -62,6 +62,9 @@ def test_the_five_questions_are_answered(tmp_path: Path, ask: Callable[[Command]
         assert (two.job_id, two.state, two.reason) == (second, JobState.QUEUED, Reason.RESOURCES)
         assert two.expected == one.started + timedelta(seconds=60) if one.started else False
         assert two.name == spec(tmp_path).name
+        third = system.parse_submit(ask(system.submit(spec(tmp_path, "/bin/sleep", "100"))))
+        assert [job.ahead for job in system.parse_status(ask(system.status()))] == [None, 0, 1]
+        system.parse_cancel(ask(system.cancel([third])))
         (there,) = system.parse_queues(ask(system.queues()))
         assert (there.cores, there.cores_free, there.jobs_running, there.jobs_queued) == (2, 0, 1, 1)
         estimate = system.estimate(spec(tmp_path))
