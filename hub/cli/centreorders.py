@@ -10,6 +10,7 @@ from typing import Any
 import click
 from perijove.hub.cli import api
 from perijove.hub.cli.tables import as_json, table
+from perijove.hub.cli.words import _
 from perijove.spawners.visible import visible
 
 JSON = click.option("--json", "json_", is_flag=True, help="The answer as JSON, for programs.")
@@ -36,10 +37,10 @@ def drain(centre: str, note: str, url: str | None, token_file: Path | None, conf
     """Take no new sessions at CENTRE. Those that run or wait there go on."""
     with api.connect(url, token_file, config) as gateway:
         order = gateway.send("PUT", f"/centres/{centre}/drain", {"note": note})
-    said = (
-        f"{centre} takes no new sessions; those that run or wait go on. `perijove centres undrain {centre}` ends that."
+    said = _(
+        "{centre} takes no new sessions; those that run or wait go on. `perijove centres undrain {centre}` ends that."
     )
-    click.echo(as_json(order) if json_ else said)
+    click.echo(as_json(order) if json_ else said.format(centre=centre))
 
 
 @click.command()
@@ -49,7 +50,7 @@ def undrain(centre: str, url: str | None, token_file: Path | None, config: Path 
     """Take new sessions at CENTRE again."""
     with api.connect(url, token_file, config) as gateway:
         gateway.call("DELETE", f"/centres/{centre}/drain")
-    click.echo(f"{centre} takes new sessions")
+    click.echo(_("{centre} takes new sessions").format(centre=centre))
 
 
 @click.command()
@@ -76,15 +77,15 @@ def notice(  # noqa: PLR0913, PLR0917  (click gives each option as an argument)
     For example: perijove centres notice tianjin --level warning --en "New nodes on Monday" --zh "周一更换节点"
     """
     if remove == bool(en or zh) or (not remove and not (en.strip() and zh.strip())):
-        raise click.UsageError("give the text in both languages (--en and --zh), or --remove alone")
+        raise click.UsageError(_("give the text in both languages (--en and --zh), or --remove alone"))
     with api.connect(url, token_file, config) as gateway:
         if remove:
             gateway.call("DELETE", f"/centres/{centre}/notice")
-            click.echo("null" if json_ else f"{centre} has no notice")
+            click.echo("null" if json_ else _("{centre} has no notice").format(centre=centre))
             return
         body = {"text": {"en": en, "zh": zh}, "level": level}
         order = gateway.send("PUT", f"/centres/{centre}/notice", body)
-    click.echo(as_json(order) if json_ else f"whoever looks at {centre} reads it")
+    click.echo(as_json(order) if json_ else _("whoever looks at {centre} reads it").format(centre=centre))
 
 
 @click.command()

@@ -48,15 +48,18 @@ def doctor(  # noqa: PLR0913, PLR0917  (click gives each option as an argument)
 ) -> None:
     """Test this machine and each centre end to end, and say what to mend.
 
-    At each centre a job of two minutes is submitted, reached and cancelled. Exit code 0: all is well; 1: something
-    is to be mended; 2: the settings or descriptions are wrong.
+    At each centre a job of two minutes is submitted, reached and cancelled. A gateway that runs with these settings is
+    asked, too: which centres do not answer it, which are drained. Exit code 0: all is well; 1: something is to be
+    mended; 2: the settings or descriptions are wrong.
     """
     from perijove.hub import machine
+    from perijove.hub.cli import running
     from perijove.spawners.link import Account
 
     settings = _settings(config)
     chosen = _chosen(names, places or ((settings.centres_dir,) if settings else ()))
     steps = machine.check(settings)
+    gateway = running.check(settings) if settings else []
     # The embedded queue's program lies beside this Python, wherever the command was called from.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     options = {"queue": queue, "wait": float(wait), "job": not no_job}
@@ -67,12 +70,15 @@ def doctor(  # noqa: PLR0913, PLR0917  (click gives each option as an argument)
     trials = asyncio.run(_all(chosen, person, options, quiet=json_)) if chosen else {}
     if json_:
         found = {name: [step.as_dict() for step in done] for name, done in trials.items()}
-        click.echo(as_json({"machine": [step.as_dict() for step in steps], "centres": found}))
+        ours = {"machine": steps, "gateway": gateway}
+        click.echo(as_json({key: [step.as_dict() for step in done] for key, done in ours.items()} | {"centres": found}))
     else:
         _print("this machine", steps)
+        if gateway:
+            _print("the gateway that runs", gateway)
         if not chosen:
             click.echo("no centre was tried: name the settings (--config) or descriptions (--centres)", err=True)
-    failed = [step for done in (steps, *trials.values()) for step in done if step.state == "failed"]
+    failed = [step for done in (steps, gateway, *trials.values()) for step in done if step.state == "failed"]
     ctx.exit(1 if failed else 0)
 
 

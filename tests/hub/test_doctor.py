@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import httpx
 import pytest
 from click.testing import CliRunner, Result
 from perijove.hub import machine
-from perijove.hub.cli import main
+from perijove.hub.cli import api, main, running
 from perijove.hub.settings import Settings
 
 LOCAL = """\
@@ -117,3 +118,68 @@ def test_without_a_centre_the_machine_is_looked_at() -> None:
     result = run()
     assert result.exit_code == 0
     assert "no centre was tried" in result.stderr
+
+
+PLAIN = api.Api
+WATCHERS = [
+    {"id": "well", "answering": True, "lease": "here", "drained": None},
+    {"id": "key", "answering": False, "problem": "host-key", "detail": "host-key: \x1b[2J", "unknown_since": "14:02"},
+    {"id": "batch", "answering": False, "problem": "batch-unavailable", "detail": "slurm_load: down", "lease": "here"},
+    {"id": "new", "answering": False, "problem": "of-a-newer-broker", "detail": "", "lease": "here"},
+    {
+        "id": "idle",
+        "answering": None,
+        "lease": "nobody",
+        "drained": {"by": "root", "since": "13:00", "note": "cooling"},
+    },
+]
+
+
+def asked(monkeypatch: pytest.MonkeyPatch, answer: httpx.Response) -> None:
+    """Puts a double in the place of the broker."""
+
+    class Doubled(PLAIN):
+        def __init__(self, url: str, token: str) -> None:
+            super().__init__(url, token, httpx.MockTransport(lambda request: answer))
+
+    monkeypatch.setattr(api, "Api", Doubled)
+
+
+def test_a_gateway_that_runs_says_which_centres_need_somebody(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (settings.state_dir / "broker.token").write_text("a-token-of-a-test")
+    asked(monkeypatch, httpx.Response(200, json={"watchers": WATCHERS}))
+    steps = running.check(settings)
+    assert [(step.name, step.state) for step in steps] == [
+        ("gateway", "ok"),
+        *((name, "failed") for name in ("key", "batch", "new", "idle")),
+        ("idle", "advice"),
+    ]
+    assert "only then change login.host_keys" in steps[1].mend
+    assert "\\x1b[2J" in steps[1].detail
+    assert "tell the centre" in steps[2].mend
+    assert "perijove doctor" in steps[3].mend
+    assert steps[5].detail.endswith("(root): cooling")
+    assert steps[5].mend.endswith("perijove centres undrain idle")
+
+
+def test_a_gateway_that_does_not_run_is_no_fault(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    (step,) = running.check(settings)
+    assert (step.state, "never started" in step.detail) == ("skipped", True)
+    assert not list(settings.state_dir.iterdir()), "the doctor changes nothing"
+    (settings.state_dir / "broker.token").write_text("a-token-of-a-test")
+    for answer in (httpx.Response(403, json={"message": "no"}), httpx.Response(200, text="<html>")):
+        asked(monkeypatch, answer)
+        (step,) = running.check(settings)
+        assert step.state == "skipped"
+
+
+def test_what_the_gateway_says_is_part_of_the_report(settings: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "perijove.toml"
+    file.write_text(f'state_dir = "{settings.state_dir}"\ncentres_dir = "{tmp_path / "centres"}"\n')
+    (tmp_path / "centres").mkdir()
+    (tmp_path / "centres" / "one.toml").write_text(LOCAL.format(id="one", folder=tmp_path))
+    found = json.loads(run("--config", file, "--no-job", "--json").stdout)
+    assert [step["state"] for step in found["gateway"]] == ["skipped"]
+    assert "the gateway that runs" in run("--config", file, "--no-job").stdout

@@ -1,0 +1,54 @@
+"""What the gateway that runs with some settings says of its centres: the part of `perijove doctor` that asks it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from perijove.hub.cli import api
+from perijove.hub.settings import Settings
+from perijove.spawners.batch import BatchError, BatchProblem
+from perijove.spawners.link import LinkError, LinkProblem
+from perijove.spawners.trialwords import Step, mend_batch, mend_link
+from perijove.spawners.visible import visible
+
+
+def check(settings: Settings) -> list[Step]:
+    """One step for the gateway, and one for each of its centres that an operator would look at. Changes nothing."""
+    file = settings.state_dir / "broker.token"
+    try:
+        with api.Api(settings.broker_api_url, file.read_text(encoding="ascii").strip()) as gateway:
+            answer = gateway.call("GET", "/watchers")
+    except OSError:
+        return [Step("gateway", "skipped", 0.0, f"it was never started: {file} is not there, or not for us")]
+    except api.ApiFailed as failed:
+        return [Step("gateway", "skipped", 0.0, f"its centres were not asked for: {failed.message}")]
+    rows = answer.get("watchers", []) if isinstance(answer, dict) else []
+    steps = [step for row in rows for step in _centre(row)]
+    return [Step("gateway", "ok", 0.0, f"it runs, with {len(rows)} centres"), *steps]
+
+
+def _centre(row: Mapping[str, Any]) -> list[Step]:
+    name, steps = visible(row.get("id"), 40), []
+    if row.get("answering") is False:
+        words = f"has not answered since {visible(row.get('unknown_since'), 40)}: {visible(row.get('detail'), 300)}"
+        steps.append(Step(name, "failed", 0.0, words, _mend(str(row.get("problem")), str(row.get("detail")))))
+    if row.get("lease") == "nobody":
+        words = "no process of the gateway looks after it"
+        steps.append(Step(name, "failed", 0.0, words, "see the broker's log; restart the gateway"))
+    if drain := row.get("drained"):
+        words = f"takes no new sessions since {visible(drain.get('since'), 40)} ({visible(drain.get('by'), 60)})"
+        note = f": {visible(drain['note'], 300)}" if drain.get("note") else ""
+        steps.append(Step(name, "advice", 0.0, words + note, f"when it may again: perijove centres undrain {name}"))
+    return steps
+
+
+def _mend(problem: str, detail: str) -> str:
+    """What to do about a failure of the watcher's; see `perijove.spawners.watcher.Failure`."""
+    kind, _, batch = problem.partition("batch-")
+    try:
+        if batch:
+            return mend_batch(BatchError(BatchProblem(batch), detail))
+        return mend_link(LinkError(LinkProblem(kind), detail))
+    except ValueError:  # of a newer broker
+        return "try it: perijove doctor CENTRE"
