@@ -7,6 +7,7 @@ centre's model: that one says what a centre is, an operator says what is to happ
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -69,6 +70,8 @@ class Orders:
         self.clock = clock
         self.drains: Mapping[str, Drain] = {}
         self.notices: Mapping[str, Notice] = {}
+        #: One reading at a time: an older one must not be believed after a newer one.
+        self._reading = asyncio.Lock()
 
     async def load(self) -> None:
         """Read them from the store."""
@@ -77,7 +80,8 @@ class Orders:
             drained = {row.centre: Drain(**row._mapping) for row in c.execute(select(drains))}
             return drained, {row.centre: Notice(**row._mapping) for row in c.execute(select(notices))}
 
-        self.drains, self.notices = await self.database.read(work)
+        async with self._reading:
+            self.drains, self.notices = await self.database.read(work)
 
     def faults(self, centre: str) -> list[Fault]:
         """What speaks against a new session at `centre`."""

@@ -47,7 +47,7 @@ FAST = Timing(
     attach_every=0.1,
     attach_all_every=0.5,
     orders_every=0.1,
-    purge_every=0.2,
+    purge_every=0.5,
 )
 
 
