@@ -11,6 +11,7 @@ from perijove.hub.serve import running
 from perijove.spawners.centre import Identity
 from perijove.spawners.job import job_name
 from perijove.testbed import Testbed
+from perijove.testbed.state import default_directory
 
 from harness.basics import eventually, settings_in
 from harness.flow import Flow
@@ -43,6 +44,26 @@ async def all_ended(flow: Flow) -> None:
         return all(row["stage"] == "ended" for row in rows)
 
     await eventually(ended, 90)
+
+
+async def start(flow: Flow, server: str, centre: str, **options: Any) -> None:
+    """Asks for a server as a program does: JupyterHub's own REST door."""
+    wanted = {"centre": centre, "cores": 1, "memory": "1G", "walltime": "30m", **options}
+    answer = await flow.hub("POST", f"/users/alice/servers/{server}", json=wanted)
+    assert answer.status_code in (201, 202), answer.text
+
+
+async def stop(flow: Flow, server: str) -> dict[str, Any]:
+    """Stops it, and returns how it ended."""
+    session = await flow.session("alice", server)
+    await flow.broker("DELETE", f"/sessions/{session['id']}")
+    return await flow.reach("alice", server, "ended", 60)
+
+
+async def codes(flow: Flow, session: Mapping[str, Any]) -> list[str]:
+    """What was told of a session, in order."""
+    answer = await flow.broker("GET", f"/sessions/{session['id']}/events")
+    return [event["code"] for event in answer.json()["events"]]
 
 
 def jobs(testbed: Testbed, session: Mapping[str, Any]) -> list[str]:
@@ -82,3 +103,15 @@ async def no_job(testbed: Testbed, session: Mapping[str, Any]) -> None:
         return not jobs(testbed, session)
 
     await eventually(gone, 60)
+
+
+def hurry_requeued(testbed: Testbed, job_id: str) -> None:
+    """Slurm lets a requeued job wait for two minutes, unless its operator says otherwise, as here at alpha."""
+    words = ["scontrol", "update", f"JobId={job_id}", "StartTime=now"]
+    testbed.exec("alpha", "ctl", words).check_returncode()
+
+
+def own_directory(directory: Path) -> Path:
+    """A state directory for one more testbed that shares the built environment with the usual one."""
+    (directory / "software").symlink_to(default_directory() / "software")
+    return directory

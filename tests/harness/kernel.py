@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -17,7 +18,6 @@ class Kernel:
     def __init__(self, name: str, socket: Any) -> None:
         self.id = name
         self._socket = socket
-        self._sent = 0
 
     @classmethod
     async def open(cls, client: httpx.AsyncClient, root: str, stack: AsyncExitStack) -> Kernel:
@@ -38,12 +38,24 @@ class Kernel:
 
     async def run(self, code: str, seconds: float = 60.0) -> str:
         """What `code` prints."""
-        self._sent += 1
-        mark = f"cell-{self._sent}"
+        return await self.finish(await self.begin(code, seconds), seconds)
+
+    async def begin(self, code: str, seconds: float = 60.0) -> str:
+        """Sends `code`, and returns once the kernel works on it; the cell's mark, for `finish`."""
+        mark = secrets.token_hex(8)
         header = {"msg_id": mark, "msg_type": "execute_request", "session": "test", "username": "", "version": "5.3"}
         content = {"code": code, "silent": False, "store_history": False, "user_expressions": {}, "allow_stdin": False}
         message = {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell"}
         await self._socket.send(json.dumps(message))
+        await self._until(mark, "busy", seconds)
+        return mark
+
+    async def finish(self, mark: str, seconds: float = 60.0) -> str:
+        """What the cell printed, once it is over."""
+        return await self._until(mark, "idle", seconds)
+
+    async def _until(self, mark: str, state: str, seconds: float) -> str:
+        """What is printed until the kernel says that it is in this state for the cell."""
         printed = ""
         async with asyncio.timeout(seconds):
             while True:
@@ -52,5 +64,5 @@ class Kernel:
                     continue
                 if answer["msg_type"] == "stream":
                     printed += answer["content"]["text"]
-                if answer["msg_type"] == "status" and answer["content"]["execution_state"] == "idle":
+                if answer["msg_type"] == "status" and answer["content"]["execution_state"] == state:
                     return printed

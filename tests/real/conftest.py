@@ -7,12 +7,14 @@ and whatever still stands in the way is a failure.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
+from harness.centres import gateway_of, own_directory
+from harness.flow import Flow
 from perijove.testbed import Testbed, install
-from perijove.testbed.state import default_directory
 
 _HERE = Path(__file__).parent
 
@@ -62,7 +64,17 @@ def own_testbed(testbed: Testbed, tmp_path_factory: pytest.TempPathFactory) -> I
     bed.down()
 
 
-def own_directory(directory: Path) -> Path:
-    """A state directory that shares the built environment with the usual one."""
-    (directory / "software").symlink_to(default_directory() / "software")
-    return directory
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def site(testbed: Testbed, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Flow]:
+    """The gateway of the three centres of the testbed, each reached by its shared account."""
+    state = tmp_path_factory.mktemp("real") / "state"
+    async with gateway_of(testbed, state, dict.fromkeys(("alpha", "beta", "gamma"), "community")) as flow:
+        await flow.person("alice")  # the hub knows people who have signed in
+        yield flow
+
+
+@pytest.fixture
+def mended(testbed: Testbed) -> Iterator[None]:
+    """Whatever a test broke is mended, so that the next one finds whole centres."""
+    yield
+    testbed.mend()
