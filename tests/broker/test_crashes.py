@@ -90,6 +90,25 @@ async def test_a_session_that_is_up_stays_up_and_keeps_its_address(gateway: Gate
     assert not gateway.broker.needs_environment(await gateway.get_session(record.id))
 
 
+async def test_a_server_that_was_started_already_is_given_no_new_token(gateway: Gateway) -> None:
+    """The one that it has would die of it."""
+    gateway.point = "server-started"
+    await gateway.start()
+    gateway.centre.auto = True
+    record = await gateway.open()
+    await until(gateway.reached.is_set)
+    token = gateway.centre.live()[0].environment["JUPYTERHUB_API_TOKEN"]
+    await gateway.restart()
+
+    async def ready() -> bool:
+        now = await gateway.get_session(record.id)
+        assert not gateway.broker.needs_environment(now)
+        return now.stage is Stage.READY
+
+    await until(ready)
+    assert gateway.centre.live()[0].environment["JUPYTERHUB_API_TOKEN"] == token
+
+
 async def test_killed_while_a_requeued_job_gets_its_key(gateway: Gateway) -> None:
     await gateway.start()
     record = await gateway.open()
