@@ -195,9 +195,9 @@ def routes(router: APIRouter, site: Site) -> None:
         person = await site.writer(request, form)
         form = {key: value for key, value in form.items() if key != "_xsrf"}
         action, api = form.pop("action", ""), site.api(person)
-        if action in ("check", "preview"):
+        if action == "check":
             shown = await values(request, person, form, [])
-            if action == "preview":
+            if form.get("place"):
                 shown |= await script_of(api, form)
             return site.page(request, "start.html", shown, person=person, address=address(form))
         try:

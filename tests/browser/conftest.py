@@ -79,6 +79,8 @@ class Gateway:
 
     url: str
     broker: Any = None
+    #: A federation with realistic figures, for the broker's centres.
+    national: Any = None
 
 
 @pytest.fixture(scope="session")
@@ -109,7 +111,7 @@ def fake_gateway() -> Iterator[Gateway]:
     thread = threading.Thread(target=server_.run, daemon=True)
     thread.start()
     eventually(lambda: server_.started)
-    yield Gateway(f"http://127.0.0.1:{port}", broker)
+    yield Gateway(f"http://127.0.0.1:{port}", broker, fake.national.national)
     server_.should_exit = True
     thread.join(10)
 

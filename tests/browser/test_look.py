@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,12 +12,18 @@ pytestmark = pytest.mark.browser
 ROOT = "/services/perijove/"
 NOW = datetime.now(UTC)
 LONG = "x" * 300
+#: The forecast of a session that waits.
+FORECAST = {"low": 400, "likely": 1500, "high": 4200, "middle": [1000, 2400], "evidence": "history", "count": 84}
 #: A session for each state that a page can show.
 STATES: dict[str, dict[str, Any]] = {
-    "queued": {},
+    "checked": {"stage": "checked", "job_id": None, "reason": ""},
+    "queued": {"centre": "tianjin", "ahead": 7, "forecast": FORECAST | {"days": 7, "expected": NOW.isoformat()}},
+    "late": {"forecast": FORECAST | {"evidence": "none"}, "created": (NOW - timedelta(hours=5)).isoformat()},
     "unknown": {"unknown_since": (NOW - timedelta(minutes=9)).isoformat(), "raw_reason": LONG},
     "starting": {"stage": "starting", "node": "node-17", "server": "prod"},
     "ready": {"stage": "ready", "connected": True, "ends_by": (NOW + timedelta(hours=2)).isoformat()},
+    "cut-off": {"stage": "ready", "connected": False, "ends_by": (NOW + timedelta(minutes=9)).isoformat()},
+    "ending": {"stage": "ending"},
     "failed": {
         "stage": "ended",
         "outcome": "memory",
@@ -27,12 +33,16 @@ STATES: dict[str, dict[str, Any]] = {
             ["loading the model", "slurmstepd: error: Detected 1 oom_kill event", LONG, "Killed"] * 9
         ),
     },
+    "broken": {"stage": "ended", "outcome": "node-failed", "ended": NOW.isoformat(), "detail": "NODE_FAIL"},
     "stopped": {"stage": "ended", "outcome": "cancelled", "ended": NOW.isoformat()},
 }
 PAGES = {
     "home": "",
     "start": "start?centre=tianjin&cores=4&walltime=2h",
+    "start-data": "start?cores=8&walltime=4h&data=era5&prefer=data",
     "start-faults": "start?cores=x&memory=lots&walltime=9000h",
+    "start-too-much": "start?cores=900&walltime=90h",
+    "start-instead": "start?cores=4&walltime=2h&instead=queued",
     "centres": "centres",
     "keys": "keys",
     "missing": "nothing-here",
@@ -41,19 +51,26 @@ PAGES = {
 
 
 @pytest.fixture
-def filled(fake_gateway: Any) -> Any:
-    fake_gateway.broker.sessions.clear()
+def filled(fake_gateway: Any) -> Iterator[Any]:
+    """A federation, and a session in each state."""
+    broker, before = fake_gateway.broker, fake_gateway.broker.centres
+    broker.centres = fake_gateway.national()
+    broker.sessions.clear()
     for name, values in STATES.items():
-        fake_gateway.broker.add(id=name, **values)
-    fake_gateway.broker.identities = [
+        broker.add(id=name, **{"centre": "guangzhou", "queue": "compute"} | values)
+    broker.identities = [
         {"centre": "tianjin", "account": "al", "public_key": "ssh-ed25519 " + "A" * 68, "checked": None}
     ]
-    return fake_gateway
+    yield fake_gateway
+    broker.centres = before
+    broker.sessions.clear()
 
 
-@pytest.mark.parametrize("width", [320, 360, 1280])
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("lang", ["en", "zh"])
+#: Each page in each language with each colour, and on a phone and a desk: every pair of these, which is what can clash.
+SIZES = [(320, "en", False), (320, "zh", True), (1280, "en", True), (1280, "zh", False)]
+
+
+@pytest.mark.parametrize(("width", "lang", "dark"), SIZES)
 def test_every_page_is_accessible_and_fits(
     filled: Any, visit: Callable[..., Any], lang: str, dark: bool, width: int
 ) -> None:
@@ -67,6 +84,16 @@ def test_every_page_is_accessible_and_fits(
     assert not {name: found for name, found in faults.items() if found}
 
 
+def test_all_that_can_be_unfolded_is_accessible_and_fits(filled: Any, visit: Callable[..., Any]) -> None:
+    visitor = visit(filled.url + ROOT + "start?cores=40&walltime=30h&data=era5", width=320)
+    while (folded := visitor.page.locator("details:not([open]) > summary")).count():
+        folded.first.click()
+    visitor.page.click("#preview")
+    visitor.page.wait_for_selector("#script pre")
+    assert not visitor.faults()
+    visitor.shot("start-unfolded-en-light-320")
+
+
 def test_the_empty_home_page_leads_to_the_start(fake_gateway: Any, visit: Callable[..., Any]) -> None:
     fake_gateway.broker.sessions.clear()
     visitor = visit(fake_gateway.url + ROOT)
@@ -76,20 +103,41 @@ def test_the_empty_home_page_leads_to_the_start(fake_gateway: Any, visit: Callab
     assert visitor.page.url.endswith("/start")
 
 
+def test_two_clicks_on_the_home_page_lead_to_a_running_notebook(fake_gateway: Any, visit: Callable[..., Any]) -> None:
+    """Signing in is the third."""
+    fake_gateway.broker.sessions.clear()
+    page = visit(fake_gateway.url + ROOT).page
+    page.get_by_role("link", name="Start a session").click()
+    page.get_by_role("button", name="Start", exact=True).click()
+    page.wait_for_url("**/sessions/*")
+    (row,) = fake_gateway.broker.sessions.values()
+    row |= {"stage": "ready", "connected": True}
+    page.wait_for_url("**/user/alice/")
+
+
+def test_a_double_click_starts_one_session(fake_gateway: Any, visit: Callable[..., Any]) -> None:
+    fake_gateway.broker.sessions.clear()
+    page = visit(fake_gateway.url + ROOT + "start").page
+    page.get_by_role("button", name="Start", exact=True).dblclick()
+    page.wait_for_url("**/sessions/*")
+    assert len(fake_gateway.broker.sessions) == 1
+    assert fake_gateway.broker.calls.count(("POST", "/sessions")) >= 1
+
+
 def test_a_session_is_started_with_the_keyboard_alone(fake_gateway: Any, visit: Callable[..., Any]) -> None:
     fake_gateway.broker.sessions.clear()
     page = visit(fake_gateway.url + ROOT + "start").page
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "pj-skip"
     page.keyboard.press("Enter")
-    for _ in range(10):
+    for _ in range(15):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.id") == "f-cores":
             break
     page.keyboard.press("Control+A")
     page.keyboard.type("4")
     page.wait_for_selector("#p-small--work[disabled]")
-    for _ in range(10):
+    for _ in range(15):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.name") == "place":
             break
@@ -98,6 +146,94 @@ def test_a_session_is_started_with_the_keyboard_alone(fake_gateway: Any, visit: 
     page.wait_for_url("**/sessions/*")
     (row,) = fake_gateway.broker.sessions.values()
     assert row["centre"] == "tianjin"
+
+
+def test_a_preset_and_what_matters_choose_without_a_page_load(filled: Any, visit: Callable[..., Any]) -> None:
+    page = visit(filled.url + ROOT + "start?cores=1").page
+    page.evaluate("window.stays = true")
+    page.get_by_role("link", name="Medium").click()
+    page.wait_for_selector('a.pj-chip[aria-current]:has-text("Medium")')
+    assert page.input_value("#f-cores") == "8"
+    page.check('[name="prefer"][value="price"]')
+    page.wait_for_selector("#p-wuxi--compute:checked")
+    page.check('[name="prefer"][value="start"]')
+    page.wait_for_selector("#p-jinan--compute:checked")
+    page.wait_for_selector("text=Recommended: starts soonest")
+    assert page.inner_text("#say").startswith("NSCC Jinan · compute — usually")
+    page.check("#p-guangzhou--compute")
+    assert page.inner_text("#say").startswith("NSCC Guangzhou")
+    page.fill("#f-walltime", "3")
+    page.wait_for_selector('#offers:has-text("8 cores, 48 GiB, 3 hours")')
+    assert page.is_checked("#p-guangzhou--compute")
+    assert page.evaluate("window.stays")
+
+
+def test_the_smallest_change_is_one_click(fake_gateway: Any, visit: Callable[..., Any]) -> None:
+    page = visit(fake_gateway.url + ROOT + "start?cores=4&walltime=2h").page
+    page.evaluate("window.stays = true")
+    page.get_by_role("button", name="Use 2 cores").click()
+    page.wait_for_selector("#p-small--work:checked:not([disabled])")
+    assert page.input_value("#f-cores") == "2"
+    assert page.inner_text("#say").startswith("Small centre")
+    assert page.evaluate("window.stays")
+
+
+def test_another_centre_is_tried_without_losing_the_place_in_the_queue(filled: Any, visit: Callable[..., Any]) -> None:
+    page = visit(filled.url + ROOT + "sessions/queued").page
+    page.get_by_role("link", name="Try another centre").click()
+    page.get_by_text("You wait at NSCC Tianjin").wait_for()
+    assert page.input_value("#f-cores") == "4"
+    assert not page.is_checked("#f-cancel")
+    page.get_by_role("button", name="Start", exact=True).click()
+    page.wait_for_url(lambda url: "/sessions/" in url and not url.endswith("queued"))
+    assert filled.broker.sessions["queued"]["stage"] == "queued"
+
+
+def test_it_is_asked_for_notifications_by_a_button_alone(filled: Any, visit: Callable[..., Any]) -> None:
+    visitor = visit(filled.url + ROOT)
+    page, broker = visitor.page, filled.broker
+    page.add_init_script("""
+        window.said = JSON.parse(sessionStorage.said ?? "[]");
+        window.asked = 0;
+        window.Notification = class {
+            static permission = sessionStorage.permission ?? "default";
+            static async requestPermission() {
+                window.asked += 1;
+                return (sessionStorage.permission = Notification.permission = "granted");
+            }
+            constructor(title, options) { sessionStorage.said = JSON.stringify([...window.said, options.body]); }
+        };
+    """)
+    page.goto(filled.url + ROOT + "sessions/queued")
+    button = page.get_by_role("button", name="Tell me when it runs")
+    button.wait_for()
+    assert page.evaluate("window.asked") == 0
+    button.click()
+    page.get_by_role("button", name="You will be told").wait_for()
+    broker.sessions["queued"] |= {"stage": "ready", "connected": True}
+    page.wait_for_url("**/user/alice/")
+    assert page.evaluate("JSON.parse(sessionStorage.said)") == ["Your session is running. You can open it."]
+
+
+def test_pages_work_without_any_script(filled: Any, chromium: Any) -> None:
+    context = chromium.new_context(java_script_enabled=False, locale="en-GB")
+    page = context.new_page()
+    page.goto(filled.url + ROOT + "start?cores=8&walltime=4h")
+    page.get_by_role("link", name="Medium").click()
+    page.fill("#f-walltime", "3")
+    page.get_by_role("button", name="Check prices").click()
+    assert page.get_by_text("8 cores, 48 GiB, 3 hours").first.is_visible()
+    page.get_by_role("button", name="Start", exact=True).click()
+    assert "/sessions/" in page.url
+    context.close()
+
+
+def test_what_is_focused_stays_so_when_a_part_is_made_fresh(filled: Any, visit: Callable[..., Any]) -> None:
+    page = visit(filled.url + ROOT).page
+    page.get_by_role("link", name="Load and waits").focus()
+    filled.broker.sessions["starting"] |= {"stage": "ready", "connected": True}
+    page.wait_for_selector("#open-starting")
+    assert page.evaluate("document.activeElement.textContent") == "Load and waits"
 
 
 def test_a_waiting_page_says_each_change_and_opens_the_session(fake_gateway: Any, visit: Callable[..., Any]) -> None:

@@ -175,7 +175,7 @@ async def test_the_script_is_the_real_one_and_is_text(alice: httpx.AsyncClient, 
     answer = await alice.post("start/preview", data=form, headers=headers)
     assert "#SBATCH --cpus-per-task=4" in answer.text
     assert "sbatch --parsable" in answer.text
-    page = await alice.post("start", data=form | {"_xsrf": world.xsrf(), "action": "preview"})
+    page = await alice.post("start", data=form | {"_xsrf": world.xsrf(), "action": "check"})
     assert "#SBATCH --time=120" in page.text
     assert ("POST", "/sessions") not in world.broker.calls
 

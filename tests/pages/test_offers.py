@@ -1,4 +1,4 @@
-"""Offers on the start page: forecasts in words and pictures, reasons, the recommended one, and what would mend it."""
+"""Offers on the start page: forecasts, reasons, the recommended one, and what would make the others fit."""
 
 from __future__ import annotations
 
