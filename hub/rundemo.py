@@ -57,19 +57,17 @@ async def run(settings: Settings, *, load: bool, say: Callable[[str], None]) -> 
         background = demo.Load(state)
         try:
             say(_("Starting the proxy, the broker, the hub and nine centres ..."))
-            await _live(settings, stop, background.start if load else None, say)
+            if load:
+                background.start()  # before the broker looks at the centres for the first time
+            await _live(settings, stop, say)
         finally:
             await asyncio.to_thread(background.stop)
             await asyncio.to_thread(demo.clean_up, state)
     say(_("Everything is stopped."))
 
 
-async def _live(
-    settings: Settings, stop: asyncio.Task[None], load: Callable[[], None] | None, say: Callable[[str], None]
-) -> None:
+async def _live(settings: Settings, stop: asyncio.Task[None], say: Callable[[str], None]) -> None:
     async with serve.running(settings, settings.save(), lock=False):
-        if load is not None:
-            load()
         say(_welcome(settings))
         await stop
         say(_("Stopping all sessions and centres ..."))
@@ -118,12 +116,11 @@ def _free(port: int) -> bool:
 
 
 def _ports(first: int | None) -> Iterator[int]:
-    """Free ports: the gateway's first (the one asked for), then the proxy's API, the hub's and the broker's."""
-    used: set[int] = set()
-    for usual in (first or 8000, 8001, 8081, 8082):
-        port = next(p for p in range(usual, 20000) if p not in used and _free(p))
-        used.add(port)
-        yield port
+    """Free ports, from the one asked for (8000) on: the gateway's, the proxy's API, the hub's and the broker's.
+
+    They lie together, so that demos at different ports do not look for the same ones while they start.
+    """
+    yield from (port for port in range(first or 8000, 20000) if _free(port))
 
 
 def say(text: str) -> None:

@@ -63,7 +63,7 @@ def credits_from(value: object) -> int:
 
 def memory_text(mib: int) -> str:
     """MiB in words, exact, and fit for `memory_from`: "64 GiB", "1536 MiB"."""
-    for unit, size in (("TiB", 1024**2), ("GiB", 1024)):
+    for unit, size in (("PiB", 1024**3), ("TiB", 1024**2), ("GiB", 1024)):
         if mib >= size and mib % size == 0:
             return f"{mib // size} {unit}"
     return f"{mib} MiB"

@@ -58,7 +58,7 @@ class DemoCentre(NamedTuple):
 def _centre(city: str, zh: str, *queues: DemoQueue, data: tuple[str, ...] = ()) -> DemoCentre:
     return DemoCentre(
         city.lower(),
-        f"National Supercomputing Centre in {city} (demo)",
+        f"NSCC {city} (demo)",
         f"国家超级计算{zh}中心（演示）",
         city,
         zh,

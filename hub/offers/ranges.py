@@ -44,7 +44,7 @@ class Range:
 #: Seconds at 5, 25, 50, 75 and 95 %.
 Five = tuple[float, float, float, float, float]
 UNKNOWN: Five = (0, 60, 1800, 4 * 3600, 2 * 86400)
-FREE: Five = (0, 5, 30, 300, 2 * 3600)
+FREE: Five = (0, 5, 20, 60, 1800)
 BUSY: Five = (0, 300, 3600, 4 * 3600, 2 * 86400)
 
 

@@ -48,7 +48,7 @@ class Formats:
 
     def memory(self, mib: int) -> str:
         """An amount of memory."""
-        for unit, size in (("TiB", 1024**2), ("GiB", 1024)):
+        for unit, size in (("PiB", 1024**3), ("TiB", 1024**2), ("GiB", 1024)):
             if mib >= size:
                 return f"{self.number(mib / size)} {unit}"
         return f"{self.number(mib)} MiB"
