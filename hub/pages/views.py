@@ -90,10 +90,14 @@ class SessionView:
 
     @property
     def url(self) -> str:
-        """Where the session opens."""
+        """Where the session opens.
+
+        A named server is reached by way of the hub: until its route is there, its address leads to the person's
+        default server, which knows nothing of it.
+        """
         server = str(self.data.get("server") or "")
-        path = f"{self.base_url}user/{quote(str(self.data.get('owner', '')), safe='@')}/"
-        return f"{path}{quote(server, safe='')}/" if server else path
+        path = f"user/{quote(str(self.data.get('owner', '')), safe='@')}/"
+        return f"{self.base_url}hub/{path}{quote(server, safe='')}/" if server else f"{self.base_url}{path}"
 
     @property
     def log(self) -> str:

@@ -99,6 +99,7 @@ def fake_gateway() -> Iterator[Gateway]:
         return RedirectResponse(f"{redirect_uri}?state={state}&code=good-code", 302)
 
     @app.get("/user/{path:path}")
+    @app.get("/hub/user/{path:path}")
     async def server(path: str) -> HTMLResponse:
         return HTMLResponse(f"<title>the session</title><h1>{len(path)}</h1>")
 

@@ -57,8 +57,10 @@ def test_a_short_session_warns_saves_leads_on_and_ends_well(demo: Any, visit: Ca
     warning.wait_for(timeout=180_000)
     assert "This session ends in" in page.locator(".pj-Live").text_content()
     assert page.title().startswith("(0:0")
+    save = warning.get_by_role("button", name="Save all now")
+    save.hover()
     visitor.shot("inside-warning-light")
-    warning.get_by_role("button", name="Save all now").click()
+    save.click()
     changed.first.wait_for(state="detached")
 
     # By keyboard: the details, and from there a session like this one, which opens the same notebook.
@@ -71,7 +73,7 @@ def test_a_short_session_warns_saves_leads_on_and_ends_well(demo: Any, visit: Ca
     following = opened.value
     following.wait_for_load_state()
     assert following.locator("#f-server").input_value() == "next"
-    visitor.shot("inside-follow-up")
+    Visit(following).shot("inside-follow-up")
     following.locator('button[value="start"]').click()
     following.wait_for_url("**/user/alice/next/lab/tree/Untitled*.ipynb", timeout=START)
     following.locator(".jp-Notebook").get_by_text("kept = 42").wait_for(timeout=START)
@@ -90,7 +92,7 @@ def test_jupyterlab_opens_in_the_persons_language_and_every_theme_fits(demo: Any
     demo.sign_in(page, "bob")
     begin(page, demo, "walltime=3600")
     page.wait_for_url("**/user/bob/lab**", timeout=START)
-    item = page.get_by_role("button", name="查看详情")
+    item = page.get_by_role("button", name="郑州中心")
     item.wait_for(timeout=START)
     page.get_by_role("menuitem", name="文件").first.wait_for()
     assert "郑州" in item.inner_text()

@@ -64,8 +64,8 @@ async def test_a_centre_that_does_not_answer_is_unknown_and_not_gone(alice: http
 
 async def test_a_ready_session_opens_at_its_own_address(alice: httpx.AsyncClient, world: Any) -> None:
     row = world.broker.add(stage="ready", connected=True, server="prod", ends_by="2099-01-01T00:00:00+00:00")
-    assert 'href="/user/alice/prod/"' in (await alice.get(f"sessions/{row['id']}")).text
-    assert 'data-go="/user/alice/prod/"' in (await alice.get(f"sessions/{row['id']}/live")).text
+    assert 'href="/hub/user/alice/prod/"' in (await alice.get(f"sessions/{row['id']}")).text
+    assert 'data-go="/hub/user/alice/prod/"' in (await alice.get(f"sessions/{row['id']}/live")).text
 
 
 async def test_waiting_leads_to_the_session_as_soon_as_there_is_one(alice: httpx.AsyncClient, world: Any) -> None:

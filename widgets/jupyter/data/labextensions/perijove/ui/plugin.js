@@ -56,6 +56,7 @@ class Session {
   build() {
     const { widgets } = this.lab, _ = this._;
     this.button = Object.assign(document.createElement("button"), { type: "button", className: "pj-Session" });
+    this.button.append(document.createElement("span"), document.createElement("span"));
     this.live = Object.assign(document.createElement("span"), { className: "pj-Live" });
     this.live.setAttribute("role", "status");
     this.button.addEventListener("click", () => this.open());
@@ -86,13 +87,13 @@ class Session {
     const now = facts.ending || left === 0 ? "ending" : due(facts.warnings, left);
     const centre = facts.centre[lang] || facts.centre.id, queue = facts.queue[lang] || facts.queue.id;
     const time = left === null ? "" : hours(left);
-    const text = [centre, queue, time].filter(Boolean).join(" · ");
-    if (text !== this.button.textContent) {
-      this.button.textContent = text;
-      const label = time ? _("Session at {centre}, queue {queue}, time left {time}. Details", { centre, queue, time })
-        : _("Session at {centre}, queue {queue}. Details", { centre, queue });
-      this.button.setAttribute("aria-label", label);
-      this.button.title = label;
+    const label = time ? _("Session at {centre}, queue {queue}, time left {time}. Details", { centre, queue, time })
+      : _("Session at {centre}, queue {queue}. Details", { centre, queue });
+    if (label !== this.button.title) {
+      this.button.title = label;  // a description; the name is what is seen
+      const [where, when] = this.button.children;
+      where.textContent = `${centre} · ${queue}`;
+      when.textContent = time && ` · ${time}`;
     }
     this.button.classList.toggle("pj-mod-soon", now !== null);
     const title = document.title.replace(TITLE, "");
