@@ -60,7 +60,8 @@ class Perijove(ExtensionApp):
     warnings = List(Integer(min=1), [30, 10, 2], help="Minutes before the end at which people are warned.").tag(
         config=True
     )
-    margin = Float(60.0, min=0, help="Seconds before the centre's end at which the session ends itself.").tag(
+    # Not more: an end much earlier would not count as the end of the session's time (`perijove.hub.broker.ending`).
+    margin = Float(60.0, min=0, max=150, help="Seconds before the centre's end at which the session ends itself.").tag(
         config=True
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
 #: Milliseconds for JupyterLab to start on a busy machine.
 START = 180_000
 SMALL = "centre=zhengzhou&cores=1&memory=1024"
@@ -38,7 +38,7 @@ def test_a_short_session_warns_saves_leads_on_and_ends_well(demo: Any, visit: Ca
     visitor = visit(f"{demo.url}/hub/login")
     page = visitor.page
     demo.sign_in(page, "alice")
-    session = begin(page, demo, "walltime=240")
+    session = begin(page, demo, "walltime=300")
     page.wait_for_url("**/user/alice/lab**", timeout=START)
     item = page.get_by_role("button", name="in Zhengzhou (demo)")
     item.wait_for(timeout=START)
@@ -73,7 +73,7 @@ def test_a_short_session_warns_saves_leads_on_and_ends_well(demo: Any, visit: Ca
     following = opened.value
     following.wait_for_load_state()
     assert following.locator("#f-server").input_value() == "next"
-    Visit(following).shot("inside-follow-up")
+    type(visitor)(following).shot("inside-follow-up")
     following.locator('button[value="start"]').click()
     following.wait_for_url("**/user/alice/next/lab/tree/Untitled*.ipynb", timeout=START)
     following.locator(".jp-Notebook").get_by_text("kept = 42").wait_for(timeout=START)

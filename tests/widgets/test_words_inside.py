@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import tomllib
 from pathlib import Path
 from types import ModuleType
@@ -32,8 +33,11 @@ def test_the_words_are_those_of_the_catalogue() -> None:
 
 
 def test_every_file_for_jupyter_is_package_data() -> None:
-    patterns = tomllib.loads((TOP / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    project = tomllib.loads((TOP / "pyproject.toml").read_text())
+    patterns = project["tool"]["setuptools"]["package-data"]
     shipped = {path for pattern in patterns["perijove.widgets"] for path in (TOP / "widgets").glob(pattern)}
     wanted = {path for path in (TOP / "widgets/jupyter").rglob("*") if path.is_file()}
     assert len(wanted) > 8
     assert wanted - shipped == set()
+    (package,) = (path for path in wanted if path.name == "package.json")
+    assert json.loads(package.read_text())["version"] == project["project"]["version"]
