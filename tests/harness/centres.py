@@ -105,10 +105,17 @@ async def no_job(testbed: Testbed, session: Mapping[str, Any]) -> None:
     await eventually(gone, 60)
 
 
-def hurry_requeued(testbed: Testbed, job_id: str) -> None:
-    """Slurm lets a requeued job wait for two minutes, unless its operator says otherwise, as here at alpha."""
-    words = ["scontrol", "update", f"JobId={job_id}", "StartTime=now"]
-    testbed.exec("alpha", "ctl", words).check_returncode()
+async def hurry_requeued(testbed: Testbed, job_id: str) -> None:
+    """Slurm lets a requeued job wait for two minutes, unless its operator says otherwise, as here at alpha.
+
+    Said while the job is still leaving its node, it would be forgotten: it is said until the job runs.
+    """
+
+    async def runs() -> bool:
+        testbed.exec("alpha", "ctl", ["scontrol", "update", f"JobId={job_id}", "StartTime=now"])
+        return testbed.exec("alpha", "ctl", ["squeue", "-h", "-j", job_id, "-o", "%T"]).stdout.strip() == "RUNNING"
+
+    await eventually(runs)
 
 
 def own_directory(directory: Path) -> Path:

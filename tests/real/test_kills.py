@@ -42,11 +42,11 @@ CASES = [
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def site(testbed: Testbed, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Flow]:
+async def site(own_testbed: Testbed, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Flow]:
     """A gateway whose broker can be armed."""
     state = tmp_path_factory.mktemp("kills") / "state"
     with crashing.crashes():
-        async with gateway_of(testbed, state, {"alpha": "community", "gamma": "community"}) as flow:
+        async with gateway_of(own_testbed, state, {"alpha": "community", "gamma": "community"}) as flow:
             yield flow
 
 
@@ -57,7 +57,7 @@ async def browser(site: Flow) -> httpx.AsyncClient:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def bystanders(testbed: Testbed) -> Iterator[None]:
+def bystanders(own_testbed: Testbed) -> Iterator[None]:
     """Jobs that look like those of another gateway on the same account: nobody touches them, whatever is killed."""
     name = f"pj{new_session_id('zzz')}"
     script = "#!/bin/sh\nsleep 1800\n"
@@ -67,13 +67,13 @@ def bystanders(testbed: Testbed) -> Iterator[None]:
     }
     ids = {}
     for centre, argv in words.items():
-        done = testbed.exec(centre, "login", ["env", "-C", "/tmp", *argv], "community", stdin=script)
+        done = own_testbed.exec(centre, "login", ["env", "-C", "/tmp", *argv], "community", stdin=script)
         done.check_returncode()
         ids[centre] = done.stdout.strip()
     yield
     for centre, job in ids.items():
-        listed = jobs(testbed, {"centre": centre, "id": name.removeprefix("pj")})
-        testbed.exec(centre, "login", ["scancel" if centre == "alpha" else "qdel", job], "community")
+        listed = jobs(own_testbed, {"centre": centre, "id": name.removeprefix("pj")})
+        own_testbed.exec(centre, "login", ["scancel" if centre == "alpha" else "qdel", job], "community")
         assert listed == [job], f"the job of another gateway at {centre} was cancelled"
 
 
@@ -99,53 +99,53 @@ def restarts(site: Flow) -> dict[str, int]:
     return {"broker": site.gateway.broker.restarts, "hub": site.gateway.hub.restarts}
 
 
-async def one_of_all(site: Flow, testbed: Testbed, browser: httpx.AsyncClient, server: str) -> dict[str, Any]:
+async def one_of_all(site: Flow, own_testbed: Testbed, browser: httpx.AsyncClient, server: str) -> dict[str, Any]:
     """The session once JupyterLab opens in it: the only one there was, with the only job there was."""
     session = await site.reach("alice", server, "ready", 120)
     await site.usable(browser, "alice", server)
     assert [row["id"] for row in await site.sessions_of("alice", server)] == [session["id"]]
-    assert jobs(testbed, session) == submissions(testbed, session) == [session["job_id"]]
+    assert jobs(own_testbed, session) == submissions(own_testbed, session) == [session["job_id"]]
     return session
 
 
 @pytest.mark.parametrize(("centre", "point", "victims"), CASES, ids=[f"{c}-{p}-{'+'.join(v)}" for c, p, v in CASES])
 async def test_killed_at_a_step_of_a_start(
-    site: Flow, testbed: Testbed, browser: httpx.AsyncClient, centre: str, point: str, victims: tuple[str, ...]
+    site: Flow, own_testbed: Testbed, browser: httpx.AsyncClient, centre: str, point: str, victims: tuple[str, ...]
 ) -> None:
     server = "-".join((centre[0], point, *victims))[:30]
     if point == "queued":
         for node in ("c1", "c2"):
-            testbed.fault(centre, "drain", node)
+            own_testbed.fault(centre, "drain", node)
     before = restarts(site)
     crashing.arm(site.settings, point, *victims)
     await ask(site, server, centre)
     await killed(site, victims, before)
     if point == "queued":
         waiting = await site.reach("alice", server, "queued")
-        assert jobs(testbed, waiting) == [waiting["job_id"]]
-        testbed.mend()
-    session = await one_of_all(site, testbed, browser, server)
+        assert jobs(own_testbed, waiting) == [waiting["job_id"]]
+        own_testbed.mend()
+    session = await one_of_all(site, own_testbed, browser, server)
     await site.broker("DELETE", f"/sessions/{session['id']}")
 
 
 @pytest.mark.parametrize("victims", [("broker",), ("broker", "hub")], ids="+".join)
 async def test_killed_before_a_requeued_job_gets_its_new_key(
-    site: Flow, testbed: Testbed, browser: httpx.AsyncClient, victims: tuple[str, ...]
+    site: Flow, own_testbed: Testbed, browser: httpx.AsyncClient, victims: tuple[str, ...]
 ) -> None:
     server = "-".join(("again", *victims))
     await ask(site, server, "alpha")
     first = await site.reach("alice", server, "ready")
     before = restarts(site)
     crashing.arm(site.settings, "before-hand-over", *victims)
-    testbed.fault("alpha", "requeue", first["job_id"])
+    own_testbed.fault("alpha", "requeue", first["job_id"])
     await killed(site, victims, before)
-    hurry_requeued(testbed, first["job_id"])
+    await hurry_requeued(own_testbed, first["job_id"])
 
     async def anew() -> bool:
         session = await site.session("alice", server)
         return session["stage"] == "ready" and session["started"] != first["started"]
 
     await eventually(anew, 120)
-    session = await one_of_all(site, testbed, browser, server)
+    session = await one_of_all(site, own_testbed, browser, server)
     assert session["id"] == first["id"]
     await site.broker("DELETE", f"/sessions/{session['id']}")

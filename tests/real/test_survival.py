@@ -81,11 +81,11 @@ async def test_a_job_that_is_requeued_to_another_node_becomes_a_session_again(si
     testbed.fault("alpha", "drain", before["node"])
     testbed.fault("alpha", "requeue", before["job_id"])
 
-    async def requeued() -> bool:
-        return "requeued" in await codes(site, before)
+    async def left() -> bool:
+        return (await site.session("alice", "again"))["stage"] == "queued"
 
-    await eventually(requeued)
-    hurry_requeued(testbed, before["job_id"])
+    await eventually(left)
+    await hurry_requeued(testbed, before["job_id"])
 
     async def back() -> Any:
         session = await site.session("alice", "again")
