@@ -196,8 +196,12 @@ def inject(centre: TestbedCentre, kind: str, target: str = "", undo: bool = Fals
         raise TestbedError(str(error.args[0])) from None
 
 
+#: What is mended first: without nodes and a controller that answers the batch system cannot be told anything.
+_FIRST = ("node-kill", "link-down", "controller-pause", "controller-kill")
+
+
 def undo_all(centre: TestbedCentre) -> None:
-    """Mend everything that is broken at a centre, nodes first."""
+    """Mend everything that is broken at a centre, in an order in which that can be done."""
     mine = [each for each in active(centre.state) if each["centre"] == centre.plan.name]
-    for each in sorted(mine, key=lambda entry: entry["kind"] != "node-kill"):
+    for each in sorted(mine, key=lambda entry: _FIRST.index(entry["kind"]) if entry["kind"] in _FIRST else len(_FIRST)):
         inject(centre, each["kind"], each["target"], undo=True)

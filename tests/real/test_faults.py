@@ -137,6 +137,14 @@ def test_a_node_is_drained_and_put_back(own_testbed: Testbed, centre: str) -> No
     wait_for(lambda: state() == "idle", "the node is back", 10, 0.2)
 
 
+def test_a_drained_node_is_put_back_although_the_controller_was_away_too(own_testbed: Testbed) -> None:
+    own_testbed.fault("alpha", "drain", "c1")
+    own_testbed.fault("alpha", "controller-pause")
+    own_testbed.mend()
+    alpha = own_testbed.centre("alpha")
+    assert "drain" not in alpha.batch.node_states(alpha.nodes)["alpha-c1"]
+
+
 def test_a_fault_for_some_seconds_is_mended_by_itself(own_testbed: Testbed) -> None:
     own_testbed.fault("alpha", "login-refuse", seconds=0.2)
     assert own_testbed.status()["up"]
