@@ -48,13 +48,20 @@ def _addresses(c: Any, settings: Settings) -> None:
         c.JupyterHub.public_url = f"{settings.url}/"
     if settings.subdomain_host:
         c.JupyterHub.subdomain_host = settings.subdomain_host
-        c.JupyterHub.subdomain_hook = "idna"
+        c.JupyterHub.subdomain_hook = domain_of
     c.JupyterHub.default_url = settings.broker_prefix
     c.JupyterHub.proxy_class = "configurable-http-proxy"
     c.ConfigurableHTTPProxy.should_start = False
     c.ConfigurableHTTPProxy.api_url = settings.proxy_api_url
     c.ConfigurableHTTPProxy.auth_token = settings.secret("proxy.token")
     c.JupyterHub.last_activity_interval = ROUTES_EVERY
+
+
+def domain_of(name: str, domain: str, kind: str) -> str:
+    """The domain of a person's sessions, or of a service: our own pages stay at the hub's, `domain`."""
+    from jupyterhub.utils import subdomain_hook_idna
+
+    return domain if (kind, name) == ("service", SERVICE) else str(subdomain_hook_idna(name, domain, kind))
 
 
 def _stores(c: Any, settings: Settings) -> None:

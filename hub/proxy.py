@@ -52,6 +52,7 @@ def options(settings: Settings) -> list[str]:
         *("--api-ip", "127.0.0.1", "--api-port", str(settings.proxy_api_port)),
         *("--error-target", f"{settings.hub_url}{settings.base_path}hub/error"),
         *("--log-level", "warn"),
+        *(["--host-routing"] if settings.subdomain_host else []),
     ]
 
 

@@ -25,6 +25,7 @@ from playwright.sync_api import Browser, Page, Request, sync_playwright
 TOP = Path(__file__).parent.parent.parent
 SHOTS = TOP / "screenshots"
 CHROMIUM = Path("/usr/bin/chromium")
+DOMAIN = "perijove.test"
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -32,6 +33,8 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
+    # For per-user domains, which need a wildcard in DNS elsewhere.
+    f"--host-resolver-rules=MAP *.{DOMAIN} 127.0.0.1, MAP {DOMAIN} 127.0.0.1",
 ]
 
 
