@@ -13,9 +13,9 @@ from functools import partial
 
 from perijove.hub.broker.context import Context
 from perijove.hub.broker.drafts import sample
-from perijove.hub.broker.memory import Memory
+from perijove.hub.broker.memory import Memory, start_of
 from perijove.hub.broker.records import Record
-from perijove.hub.offers.forecast import KEPT
+from perijove.hub.offers.forecast import KEPT, Model
 from perijove.spawners.batch import BatchError, Output
 from perijove.spawners.job import JobState, JobStatus
 from perijove.spawners.watcher import Listing, Probe
@@ -33,7 +33,11 @@ async def recall(context: Context, memory: Memory) -> None:
         log.warning("%s: the history of starts cannot be read: %s", centre.id, error)
         return
     for queue, rows in found.items():
-        await asyncio.to_thread(memory.recall, queue, rows)
+        for row in rows:
+            if row.ready is not None:
+                memory.was_ready(row.ready)
+        starts = [start for row in rows if (start := start_of(row)) is not None]
+        memory.recall(queue, await asyncio.to_thread(Model.of, starts))
 
 
 def probe(context: Context, memory: Memory) -> Probe | None:

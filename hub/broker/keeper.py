@@ -42,7 +42,6 @@ class Keeper:
         self.held = False
         self.unknown: dict[Account, Failure] = {}
         self.memory = context.memory = Memory()
-        self._remembered = False
         #: Environments that came before their session was taken up here.
         self.environments: dict[str, tuple[Mapping[str, str], Sequence[str]]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -68,9 +67,12 @@ class Keeper:
         """Keep the centre while the lease is ours, until cancelled."""
         timing = self.context.timing
         try:
+            await self._renew()
+            if not self.held:  # another broker keeps the centre; its history is worth knowing all the same
+                await gathering.recall(self.context, self.memory)
             while True:
-                await self._renew()
                 await asyncio.sleep(timing.lease_every if self.held else min(timing.lease_every, 2.0))
+                await self._renew()
         finally:
             await self._let_go()
 
@@ -80,13 +82,11 @@ class Keeper:
         except SQLAlchemyError as error:
             log.warning("%s: the lease cannot be renewed: %s", self.context.centre.id, error)
             return
-        if not self._remembered or (held and not self.held):
-            self._remembered = True
-            await gathering.recall(self.context, self.memory)
         if held and not self.held:
             self.held = True
             await self.scan()
-            self._loops = [asyncio.create_task(self.watcher.run()), asyncio.create_task(self._scan_often())]
+            todo = (self.watcher.run(), self._scan_often(), gathering.recall(self.context, self.memory))
+            self._loops = [asyncio.create_task(one) for one in todo]
         elif self.held and not held:
             log.warning("%s: another broker has the lease", self.context.centre.id)
             await self._let_go()

@@ -89,16 +89,19 @@ class Memory:
     def learn(self, session: Any) -> None:
         """What can be learnt from a session (a record, or a row of the store) as it is now."""
         if session.ready is not None:
-            self.last_ready = session.ready if self.last_ready is None else max(self.last_ready, session.ready)
+            self.was_ready(session.ready)
         if (start := start_of(session)) is not None:
             self.models.setdefault(session.queue, Model()).learn(start)
 
-    def recall(self, queue: str, sessions: Iterable[Any]) -> None:
-        """The history of `queue` from rows of the store."""
-        rows = list(sessions)
-        self.models[queue] = Model.of(start for row in rows if (start := start_of(row)) is not None)
-        ready = [row.ready for row in rows if row.ready is not None]
-        self.last_ready = max([*ready, *filter(None, [self.last_ready])], default=None)
+    def recall(self, queue: str, model: Model) -> None:
+        """The history of `queue` as the store has it; what was learnt meanwhile is kept."""
+        for start in self.starts(queue):
+            model.learn(start)
+        self.models[queue] = model
+
+    def was_ready(self, at: datetime) -> None:
+        """A session became ready there."""
+        self.last_ready = at if self.last_ready is None else max(self.last_ready, at)
 
     # --- estimates of the batch system -----------------------------------------------------------------------------
 

@@ -92,10 +92,12 @@ async def test_a_session_keeps_its_forecast_and_what_was_known_and_teaches_its_w
     assert not memory.starts("cpu")
     gateway.centre.run(gateway.centre.live()[0])
     await gateway.at(view["id"], Stage.READY)
+    await until(lambda: memory.starts("cpu"))
     (start,) = memory.starts("cpu")
     assert start.observed and start.situation.cores_free == 100 and start.forecast == view["forecast"]
     shown = SessionView.parse((await api("GET", f"/sessions/{view['id']}")).json())
     assert shown.forecast == view["forecast"] and shown.request == view["request"]
+    await until(lambda: memory.last_ready)
     (described,) = (await api("GET", "/centres")).json()["centres"]
     (queue,) = described["queues"]
     assert described["last_ready"] == shown.ready
@@ -118,12 +120,14 @@ async def test_history_survives_a_restart_and_a_cancelled_wait_is_known_to_be_ce
     await gateway.at(ran, Stage.READY)
     await api("DELETE", f"/sessions/{left}")
     await gateway.at(left, Stage.ENDED)
-    before = _by_id(gateway.broker.keepers["alpha"].memory)
+    memory = gateway.broker.keepers["alpha"].memory
+    await until(lambda: len(memory.starts("cpu")) == 2)
+    before = _by_id(memory)
     assert {one.id: one.observed for one in before.values()} == {ran: True, left: False}
     await gateway.stop()
     await gateway.start()
     memory = gateway.broker.keepers["alpha"].memory
-    await until(lambda: memory.starts("cpu"))
+    await until(lambda: len(memory.starts("cpu")) == 2)
     assert _by_id(memory) == before
     assert memory.last_ready is not None
 
