@@ -18,16 +18,16 @@ class Trouble:
     advice: str = ""
 
 
-ANSWERS = Look(N_("Answers"), "circle-check", "success")
-SILENT = Look(N_("Does not answer"), "plug-circle-xmark", "danger")
+ANSWERS = Look(N_("Answers"), "circle-check", "ok")
+SILENT = Look(N_("Does not answer"), "plug-circle-xmark", "bad")
 ELSEWHERE = Look(
-    N_("Watched elsewhere"), "right-left", "info", N_("Another process of the gateway looks after it and knows more.")
+    N_("Watched elsewhere"), "right-left", "move", N_("Another process of the gateway looks after it and knows more.")
 )
 NOBODY = Look(
-    N_("Not watched"), "triangle-exclamation", "danger", N_("No process of the gateway looks after it at the moment.")
+    N_("Not watched"), "triangle-exclamation", "bad", N_("No process of the gateway looks after it at the moment.")
 )
 NOT_ASKED = Look(
-    N_("Not asked yet"), "circle-question", "secondary", N_("Nobody has a session there, so nothing has been asked.")
+    N_("Not asked yet"), "circle-question", "calm", N_("Nobody has a session there, so nothing has been asked.")
 )
 
 _DOCTOR = N_("“perijove doctor” tries each step on the way there and says which one fails.")
@@ -77,6 +77,6 @@ OTHER_PROBLEM = Trouble(N_("The centre does not answer as it should."), _DOCTOR)
 
 #: How loud a notice is, by its level: words, icon and colour.
 LEVELS = {
-    "info": Look(N_("Information"), "circle-info", "info"),
-    "warning": Look(N_("Warning"), "triangle-exclamation", "warning"),
+    "info": Look(N_("Information"), "circle-info", "move"),
+    "warning": Look(N_("Warning"), "triangle-exclamation", "wait"),
 }

@@ -98,14 +98,14 @@ def test_a_centre_that_answers_again_is_said_without_a_reload(troubled: Any, ope
 
 def test_sessions_are_filtered_and_stay_so_while_they_change(troubled: Any, operate: Callable[..., Any]) -> None:
     page = operate("operator/sessions").page
-    assert page.locator(".pj-row").count() == 3
+    assert page.locator(".pj-op-session").count() == 3
     page.select_option("#f-centre", "tianjin")
     page.get_by_role("button", name="Show").click()
     page.wait_for_url("**/operator/sessions?centre=tianjin*")
-    assert page.locator(".pj-row").count() == 2
+    assert page.locator(".pj-op-session").count() == 2
     troubled.broker.add("dave", stage="queued")
     page.wait_for_selector("text=dave")
-    assert page.locator(".pj-row").count() == 3
+    assert page.locator(".pj-op-session").count() == 3
     asked: list[str] = []
 
     def answer(dialog: Any) -> None:
@@ -114,7 +114,7 @@ def test_sessions_are_filtered_and_stay_so_while_they_change(troubled: Any, oper
 
     page.on("dialog", answer)
     with page.expect_navigation():
-        page.locator(".pj-row", has_text="dave").get_by_role("button").click()
+        page.locator(".pj-op-session", has_text="dave").get_by_role("button").click()
     assert page.url.endswith("?centre=tianjin")
     assert "dave" in asked[0]
     assert [row["stage"] for row in troubled.broker.sessions.values() if row["owner"] == "dave"] == ["ending"]
@@ -138,7 +138,7 @@ def test_a_centre_is_drained_and_told_of_with_the_keyboard_alone(troubled: Any, 
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     page.wait_for_selector("#preview")
-    assert page.locator("#preview .alert-warning").all_inner_texts()[0].endswith("Back at noon")
+    assert page.locator("#preview .pj-is-wait").all_inner_texts()[0].endswith("Back at noon")
     assert not visitor.faults()
     visitor.shot("operator-preview-en-light-1280")
     page.get_by_role("button", name="Set the notice").click()

@@ -75,8 +75,8 @@ async def test_a_notice_is_looked_at_before_it_is_set(operator: httpx.AsyncClien
     where, text = "operator/centres/tianjin/notice", {"en": "Monday\nearly", "zh": "周一", "level": "warning"}
     preview = await operator.post(where, data=form(world, do="preview", **text))
     assert preview.status_code == 200
-    assert preview.text.count("alert alert-warning") == 2
-    assert 'lang="zh-CN"><i class="fa fa-triangle-exclamation"' in preview.text
+    assert preview.text.count("pj-note pj-is-wait") == 2
+    assert '<div lang="zh-CN">' in preview.text
     assert not world.broker.orders.get("tianjin")
     assert (await operator.post(where, data=form(world, do="set", **text))).status_code == 303
     assert world.broker.orders["tianjin"]["notice"]["text"] == {"en": "Monday\nearly", "zh": "周一"}
@@ -135,7 +135,7 @@ async def test_a_list_that_is_too_long_says_so(operator: httpx.AsyncClient, worl
         world.broker.add("alice", server=f"s{number}")
     text = (await operator.get("operator/sessions/live")).text
     assert "The newest 200 sessions" in text
-    assert text.count("pj-row-main") == 200
+    assert text.count("pj-op-session") == 200
 
 
 async def test_a_centre_in_trouble_comes_first_with_cause_and_cure(operator: httpx.AsyncClient, world: Any) -> None:
