@@ -31,7 +31,7 @@ def dark(page: Any) -> None:
     }"""
     assert page.evaluate(script, page.url.split("/lab")[0] + "/") == 204
     page.reload()
-    page.locator('body[data-jp-theme-light="false"]').wait_for(timeout=START)
+    page.locator('body[data-jp-theme-light="false"]').wait_for(state="attached", timeout=START)
 
 
 def test_a_short_session_warns_saves_leads_on_and_ends_well(demo: Any, visit: Callable[..., Any]) -> None:
@@ -56,7 +56,7 @@ def test_a_short_session_warns_saves_leads_on_and_ends_well(demo: Any, visit: Ca
     warning = page.locator(".Toastify__toast", has_text="This session ends in")
     warning.wait_for(timeout=180_000)
     assert "This session ends in" in page.locator(".pj-Live").text_content()
-    assert page.title().startswith("(0:0")
+    page.wait_for_function("document.title.startsWith('(0:0')")
     save = warning.get_by_role("button", name="Save all now")
     save.hover()
     visitor.shot("inside-warning-light")

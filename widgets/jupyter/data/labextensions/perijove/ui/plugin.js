@@ -49,6 +49,7 @@ class Session {
     this.build();
     this.look();
     setInterval(() => this.tick(), TICK);
+    new MutationObserver(() => this.title()).observe(document.querySelector("title"), { childList: true });
     document.addEventListener("visibilitychange", () => { if (!document.hidden) this.again(); });
     this.app.serviceManager.events.stream.connect((_, event) => { if (event.schema_id === EVENT) this.again(); });
   }
@@ -96,13 +97,18 @@ class Session {
       when.textContent = time && ` · ${time}`;
     }
     this.button.classList.toggle("pj-mod-soon", now !== null);
-    const title = document.title.replace(TITLE, "");
-    const wanted = now === null || now === "ending" ? title : `(${time}) ${title}`;
-    if (wanted !== document.title) document.title = wanted;
+    this.mark = now === null || now === "ending" ? "" : `(${time}) `;
+    this.title();
     if (now !== this.#said) {
       this.#said = now;
       if (now !== null) this.say(now, left);
     }
+  }
+
+  // In the last minutes the tab says how long; JupyterLab writes its title anew whenever something changes.
+  title() {
+    const wanted = this.mark + document.title.replace(TITLE, "");
+    if (wanted !== document.title) document.title = wanted;
   }
 
   say(now, left) {
