@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -241,3 +241,10 @@ def board(centres: Mapping[str, Json], fmt: Formats) -> list[CentreView]:
     """Every centre."""
     now = datetime.now(UTC)
     return [CentreView(row, fmt, now) for row in centres.values()]
+
+
+def short_names(views: Sequence[CentreView]) -> list[tuple[str, CentreView]]:
+    """Each centre by its place, where that tells them apart; else by its name."""
+    places = [view.text("place") for view in views]
+    distinct = all(places) and len(set(places)) == len(places)
+    return [(place if distinct else view.text("name"), view) for place, view in zip(places, views, strict=True)]

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
-from perijove.hub.pages.board import board
+from perijove.hub.pages.board import board, short_names
 from perijove.hub.pages.context import Site
 from perijove.hub.pages.formats import Formats
 from perijove.hub.pages.forms import read_form
@@ -30,7 +30,7 @@ async def session_lists(site: Site, request: Request, person: Person) -> dict[st
     views = [session_view(row, language, centres, site.config.base_url) for row in await api.sessions(person.name)]
     ended = [view for view in views if not view.live]
     shown = {"live": [view for view in views if view.live], "ended": ended[:ENDED], "more": len(ended) > ENDED}
-    return shown | {"centres": board(centres, Formats(language)), "presets": presets(centres.values())}
+    return shown | {"centres": short_names(board(centres, Formats(language))), "presets": presets(centres.values())}
 
 
 def fresh(response: Response, seen: str | None) -> Response:
