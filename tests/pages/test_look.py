@@ -11,11 +11,7 @@ CSS = (Path(__file__).parent.parent.parent / "hub/pages/static/perijove.css").re
 STATES = ("ok", "wait", "move", "bad", "calm")
 #: Letters, what they stand on, and the least contrast.
 PAIRS = [
-    *(
-        (text, ground, 4.5)
-        for text in ("ink", "quiet", "action", "accent")
-        for ground in ("paper", "surface", "sunken")
-    ),
+    *((text, on, 4.5) for text in ("ink", "quiet", "action", "accent") for on in ("paper", "surface", "sunken")),
     *((state, f"{state}-bg", 4.5) for state in STATES),
     *((state, "surface", 4.5) for state in ("bad", "wait")),
     *(("ink", f"{state}-bg", 4.5) for state in STATES),
