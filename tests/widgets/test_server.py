@@ -128,10 +128,13 @@ def test_events_tell_of_the_time_and_the_server_ends_well_before_it_is_killed(
 ) -> None:
     told, config = tmp_path / "events", tmp_path / "home/.jupyter/jupyter_server_config.py"
     config.parent.mkdir(parents=True)
-    config.write_text(f"import logging\nc.EventLogger.handlers = [logging.FileHandler({str(told)!r})]\n")
+    config.write_text(
+        f"import logging\nc.EventLogger.handlers = [logging.FileHandler({str(told)!r})]\n"
+        "c.Perijove.warnings = [1]\nc.Perijove.margin = 9\n"
+    )
     killed = time.time() + 90
     given = facts(started=killed - 180, walltime=180)
-    servers.append(server := Server(tmp_path / "home", given, "--Perijove.warnings=[1]", "--Perijove.margin=9"))
+    servers.append(server := Server(tmp_path / "home", given))
     assert server.process.wait(120) == 0
     assert time.time() < killed
     events = [json.loads(line) for line in told.read_text().splitlines()]
