@@ -74,14 +74,18 @@ async def test_a_session_started_through_the_persons_door_is_opened_by_the_hub(f
     assert len(await flow.sessions_of("bob", "door")) == 1
 
 
-async def test_a_session_ends_in_good_order_before_its_centre_ends_it(flow: Any) -> None:
+async def test_a_session_ends_in_good_order_before_its_centre_ends_it(flow: Any, eventually: Any) -> None:
     options = SMALL | {"walltime": "100s", "open": "notes/first one.txt", "language": "zh"}
     answer = await flow.broker("POST", "/sessions", json={"owner": "bob", "server": "short", "options": options})
     assert answer.status_code == 201, answer.text
     person = await flow.person("bob")
     await flow.reach("bob", "short", "ready")
-    landing = await person.get("/user/bob/short/")
-    assert str(landing.url).endswith("/user/bob/short/lab/tree/notes/first%20one.txt")
+
+    async def landed() -> bool:
+        page = await person.get("/hub/user/bob/short/")  # as the pages' links do
+        return str(page.url).partition("?")[0].endswith("/user/bob/short/lab/tree/notes/first%20one.txt")
+
+    await eventually(landed)
     ended = await flow.reach("bob", "short", "ended", 150)
     assert (ended["outcome"], ended["exit_code"]) == ("walltime", 0)
     assert ended["ended"] < ended["ends_by"]
