@@ -84,7 +84,7 @@ def test_a_short_session_warns_saves_leads_on_and_ends_well(demo: Any, visit: Ca
     page.locator(".Toastify__toast", has_text="The time is up").wait_for(timeout=120_000)
     visitor.shot("inside-ending-light")
     page.goto(session)
-    page.get_by_text("The time that was asked for is used up").wait_for(timeout=60_000)
+    page.get_by_text("The time that was asked for is used up").first.wait_for(timeout=60_000)
     assert not visitor.foreign
 
 
