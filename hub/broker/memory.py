@@ -28,6 +28,8 @@ FRESH = timedelta(minutes=15)
 SAMPLES, APART = 48, timedelta(minutes=30)
 #: Between two questions to a batch system for an estimate; after one that it could not answer; and how long one holds.
 PROBE, PROBE_AGAIN, PROBE_HOLDS = timedelta(minutes=5), timedelta(hours=1), timedelta(minutes=30)
+#: An estimate that is no later than this means now.
+AT_ONCE = timedelta(minutes=1)
 LONG_AGO = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
@@ -134,15 +136,22 @@ class Memory:
                 return estimate.expected
         return None
 
+    def wait(self, queue: Queue, now: datetime) -> float | None:
+        """Seconds until then; 0 where it said lately that it would start one at once."""
+        if (expected := self.expected(queue, now)) is not None:
+            return (expected - now).total_seconds()
+        said = self._estimates.get(queue.label)
+        return 0.0 if said and said.expected <= said.at + AT_ONCE and now - said.at <= PROBE + FRESH else None
+
     # --- what is asked -------------------------------------------------------------------------------------------
 
     def situation(self, queue: Queue, now: datetime) -> Situation:
         """What is known of `queue` now."""
         fresh = self.queues_at is not None and now - self.queues_at <= FRESH
         status = self.queues.get(queue.label) if fresh else None
-        expected = self.expected(queue, now)
-        wait = (expected - now).total_seconds() if expected else None
-        return Situation(status.jobs_queued if status else None, status.cores_free if status else None, wait)
+        return Situation(
+            status.jobs_queued if status else None, status.cores_free if status else None, self.wait(queue, now)
+        )
 
     def forecast(self, queue: Queue, cores: int, walltime: int, now: datetime) -> Range:
         """When a job there would start if it were submitted now."""

@@ -57,7 +57,9 @@ def without_history(cores: int, situation: Situation) -> Five:
         wait = situation.wait
         return 0, wait / 4, wait, 1.5 * wait + 300, 3 * wait + 6 * 3600
     if situation.cores_free is not None:
-        return FREE if situation.cores_free >= cores and not (situation.jobs_queued or 0) else BUSY
+        # Others wait, but perhaps for more than is free: the batch system may say that a small job would pass them.
+        passes = situation.wait is not None or not situation.jobs_queued
+        return FREE if situation.cores_free >= cores and passes else BUSY
     return FREE if situation.wait is not None else UNKNOWN
 
 

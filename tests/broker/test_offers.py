@@ -201,6 +201,18 @@ def test_load_is_sampled_over_a_day_and_bounded() -> None:
     assert end - samples[0].at <= timedelta(hours=24)
 
 
+def test_an_estimate_that_says_at_once_holds_for_a_while() -> None:
+    memory, cpu = Memory(), centre().queues[0]
+    memory.set_queues([QueueStatus("cpu", cores=640, cores_free=32, jobs_queued=5)], NOW)
+    assert memory.forecast(cpu, 4, 3600, NOW).likely == 3600
+    memory.probed("cpu", NOW, NOW + timedelta(seconds=5))
+    soon, late = NOW + timedelta(minutes=4), NOW + timedelta(hours=1)
+    assert memory.wait(cpu, soon) == 0 and memory.expected(cpu, soon) is None
+    assert memory.forecast(cpu, 4, 3600, soon).likely < 60
+    assert memory.forecast(cpu, 64, 3600, soon).likely == 3600  # more than is free
+    assert memory.wait(cpu, late) is None
+
+
 def test_what_was_heard_long_ago_says_nothing_of_now() -> None:
     memory, cpu = Memory(), centre().queues[0]
     memory.set_queues([QueueStatus("cpu", open=False, cores=64, cores_free=64, jobs_queued=0)], NOW)
