@@ -151,16 +151,9 @@ class Offers:
     fitting: list[Offer]
     unfit: list[Offer]
     as_of: datetime | None
-
-    @property
-    def end(self) -> int:
-        """Seconds at which the common time axis ends."""
-        return charts.axis(max((offer.forecast.high for offer in self.fitting if offer.forecast), default=0))
-
-    @property
-    def ticks(self) -> list[tuple[float, int]]:
-        """The marks of that axis."""
-        return charts.ticks(self.end)
+    #: Seconds at which the common time axis ends, and its marks.
+    end: int
+    ticks: list[tuple[float, int]]
 
     @property
     def labels(self) -> list[tuple[float, int]]:
@@ -208,8 +201,10 @@ def offers_view(
         found = Forecast.parse(row.get("start"))
         return Offer(row, centres, form, fmt, found, here == chosen, here == best, why, here == last)
 
+    offers = [offer(row) for row in fitting]
+    end = charts.axis(max((one.forecast.high for one in offers if one.forecast), default=0))
     unfit = [offer(row) for row in rows if not row.get("fits")]
-    return Offers([offer(row) for row in fitting], unfit, moment(answer.get("as_of")))
+    return Offers(offers, unfit, moment(answer.get("as_of")), end, charts.ticks(end))
 
 
 def _place(row: Json) -> str:
