@@ -79,6 +79,16 @@ class Offer:
         return queue_status(self._centre, str(self.data["queue"]))
 
     @property
+    def limits(self) -> str:
+        """The most that one session may have in the queue; "" if it is not described (any more)."""
+        queues = self._centre.get("queues") or ()
+        found: Json = next((queue for queue in queues if queue.get("name") == self.data["queue"]), {})
+        keys = {"cores": "cores", "memory": "memory", "gpus": "gpus", "max_time": "walltime"}
+        return self.fmt.commas(
+            [self.fmt.amount(field, int(found[key])) for key, field in keys.items() if found.get(key)]
+        )
+
+    @property
     def _centre(self) -> Json:
         return self.centres.get(str(self.data["centre"])) or {}
 

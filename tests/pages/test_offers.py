@@ -28,6 +28,7 @@ async def test_each_offer_says_when_it_starts_and_what_that_rests_on(alice: http
     assert "no experience yet" in card(text, "chengdu--compute")
     assert "pj-vague" in card(text, "chengdu--compute")
     assert "3.84 credits" in card(text, "guangzhou--compute")
+    assert "limit: 64 cores, 256 GiB, 2 days" in card(text, "guangzhou--compute")
 
 
 async def test_an_offer_says_what_speaks_for_and_against_its_centre(alice: httpx.AsyncClient, federation: Any) -> None:
