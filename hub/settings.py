@@ -67,6 +67,7 @@ class Authenticator(Frozen):
     name: str = Field(default="pam", pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,199}$")
     #: Everybody whom it accepts may use the gateway; otherwise only `allowed` (or what `config` says).
     allow_all: bool = False
+    #: User names that may sign in, where not everybody may.
     allowed: tuple[UserName, ...] = ()
     #: Traits by class: `{GenericOAuthenticator = {client_id = "..."}}`.
     config: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
@@ -103,8 +104,11 @@ class Settings(Frozen):
     public_url: str = Field(default="", pattern=r"^(https?://[^\s?#]+)?$")
     #: The domain whose subdomains each belong to one person; recommended, needs a wildcard in DNS.
     subdomain_host: str = Field(default="", pattern=r"^(https?://[^\s/?#]+)?$")
+    #: The hub's own port on 127.0.0.1.
     hub_port: Port = 8081
+    #: The port of the proxy's own API on 127.0.0.1.
     proxy_api_port: Port = 8001
+    #: The broker's own port on 127.0.0.1.
     broker_port: Port = 8082
     #: Local ports of sessions' tunnels, first and last; outside the ports the kernel gives to clients.
     session_ports: tuple[Port, Port] = (20000, 29999)
@@ -112,12 +116,15 @@ class Settings(Frozen):
     database: str = ""
     #: The hub's store, likewise.
     hub_database: str = ""
+    #: Who may sign in.
     authenticator: Authenticator = Authenticator()
     #: Operators: they see and may stop every session.
     admins: tuple[UserName, ...] = ()
     #: Account names of people at centres (TOML); none: each centre's own rule.
     identities_file: Place | None = None
+    #: How much may be under way.
     launch_limits: LaunchLimits = LaunchLimits()
+    #: How long what has ended is kept.
     retention: Retention = Retention()
 
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, get_args
 
 from perijove.spawners.centre import Centre
@@ -28,9 +28,20 @@ This page is the output of `perijove config reference`.
 """
 
 
+Say = Callable[[str], str]
+
+
 def reference() -> str:
     """The page, in Markdown."""
-    return _HEAD + "".join(_section(name, model) for name, model in _tables("", Centre))
+    return _HEAD + keys(Centre)
+
+
+def keys(model: type[BaseModel], say: Say = str, comments: Callable[[type[BaseModel], str], str] | None = None) -> str:
+    """A section for each table of the file that `model` describes.
+
+    `say` puts a text into another language. `comments` says what a key of a model is, where its field does not.
+    """
+    return "".join(_section(name, inner, say, comments) for name, inner in _tables("", model))
 
 
 def _tables(name: str, model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
@@ -50,38 +61,42 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _models(argument)
 
 
-def _section(name: str, model: type[BaseModel]) -> str:
+def _section(
+    name: str, model: type[BaseModel], say: Say, comments: Callable[[type[BaseModel], str], str] | None
+) -> str:
     if not name:
-        title = "Top level"
+        title = say("Top level")
     else:
         title = f"`[[{name.removesuffix('[]')}]]`" if name.endswith("[]") else f"`[{name.replace('[]', '')}]`"
     rows = "".join(
-        f"| `{key}` | {_default(field)} | {_purpose(field)} |\n" for key, field in model.model_fields.items()
+        f"| `{key}` | {_default(field, say)} | {_purpose(field, say, comments(model, key) if comments else '')} |\n"
+        for key, field in model.model_fields.items()
     )
-    about = " ".join((model.__doc__ or "").split())
-    return f"\n## {title}\n\n{about}\n\n| key | if left out | what it is |\n|---|---|---|\n{rows}"
+    about = say(" ".join((model.__doc__ or "").split()))
+    head = f"| {say('key')} | {say('if left out')} | {say('what it is')} |"
+    return f"\n## {title}\n\n{about}\n\n{head}\n|---|---|---|\n{rows}"
 
 
-def _default(field: FieldInfo) -> str:
+def _default(field: FieldInfo, say: Say) -> str:
     if field.is_required():
-        return "required"
+        return say("required")
     value = field.get_default(call_default_factory=True, validated_data={})
     if value is None or value in ("", (), {}) or value is PydanticUndefined:
-        return "none"
+        return say("none")
     if isinstance(value, BaseModel):
-        return "its defaults"
+        return say("its defaults")
     return f"`{str(value).lower() if isinstance(value, bool) else value}`".replace("|", "\\|")
 
 
-def _purpose(field: FieldInfo) -> str:
-    words = " ".join((field.description or "").split())
+def _purpose(field: FieldInfo, say: Say, comment: str) -> str:
+    words = say(" ".join((field.description or comment).split()))
     choices = [f"`{choice}`" for choice in get_args(field.annotation) if isinstance(choice, str)]
-    limits = [f"One of {', '.join(choices)}." if choices else ""]
+    limits = [say("One of {choices}.").format(choices=", ".join(choices)) if choices else ""]
     for entry in field.metadata:
-        for name, text in (("ge", "At least"), ("le", "At most")):
+        for name, text in (("ge", "At least {limit}."), ("le", "At most {limit}.")):
             limit = getattr(entry, name, None)
             if limit is not None:
-                limits.append(f"{text} {limit:,}.")
+                limits.append(say(text).format(limit=f"{limit:,}"))
         pattern = PATTERNS.get(str(getattr(entry, "pattern", "")))
-        limits.append(f"{pattern[0].upper()}{pattern[1:]}." if pattern else "")
+        limits.append(say(f"{pattern[0].upper()}{pattern[1:]}.") if pattern else "")
     return " ".join([words, *filter(None, limits)]).replace("|", "\\|")

@@ -75,16 +75,19 @@ class Request(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
+    #: The centre's id.
     centre: Slug
     #: None: the first queue of the centre in which the request fits.
     queue: Slug | None = None
     #: The kind of session; see `perijove.spawners.kinds`.
     kind: Slug = "lab"
+    #: Cores, on one node.
     cores: Count = Field(default=1, ge=1, le=100_000)
     #: MiB; None: this request's share of the node by its cores, at least 1 GiB where the node has it.
     memory: Annotated[int | None, BeforeValidator(lambda v: v if v is None else memory_from(v))] = Field(
         default=None, ge=64, le=2**40
     )
+    #: GPUs, on one node.
     gpus: Count = Field(default=0, ge=0, le=1000)
     #: Seconds of walltime; None: the queue's usual time.
     walltime: Annotated[int | None, BeforeValidator(lambda v: v if v is None else time_from(v))] = Field(
