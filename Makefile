@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test test-real bench lint clean
+.PHONY: help setup demo docs test test-real bench lint clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -19,6 +19,9 @@ $(READY): pyproject.toml
 
 demo: $(READY)  ## Run the whole gateway here, with nine small embedded centres; Ctrl-C ends it
 	$(BIN)/perijove demo
+
+docs: $(READY)  ## Write the generated pages of the documentation anew (hub/docs)
+	$(BIN)/python -m perijove.hub.docs.generate
 
 test: $(READY)  ## All tests that need nothing but Python
 	$(BIN)/python -m pytest -m "not real and not browser"

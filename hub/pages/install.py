@@ -14,7 +14,8 @@ import httpx
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from fastapi.routing import APIRoute, APIRouter
-from perijove.hub.pages import home, keys, operator, signin, start, waiting
+from perijove.hub import docs
+from perijove.hub.pages import help, home, keys, operator, signin, start, waiting
 from perijove.hub.pages.api import Refused
 from perijove.hub.pages.config import PagesConfig
 from perijove.hub.pages.context import LoginNeeded, Site, XsrfMissing
@@ -22,6 +23,7 @@ from perijove.hub.pages.forms import FormTooLarge
 from perijove.hub.pages.languages import COOKIE, languages
 from perijove.hub.pages.login import LoginFailed
 from perijove.hub.pages.people import HubAway
+from perijove.hub.pages.words import ERRORS
 from perijove.hub.settings import SERVICE, Settings
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
@@ -60,10 +62,11 @@ def install_site(app: FastAPI, config: PagesConfig, http: Callable[[], httpx.Asy
     """As `install`; `http` makes the client that talks to the hub (a test's double)."""
     site = Site(app, config, http or httpx.AsyncClient)
     app.state.cookie_person = site.people.of_request
-    for name, folder in (("static", Path(__file__).parent / "static"), ("hub-static", _hub_static())):
+    folders = {"static": Path(__file__).parent / "static", "hub-static": _hub_static(), "help-images": docs.images()}
+    for name, folder in folders.items():
         app.mount(f"{config.prefix}/{name}", Static(directory=folder), name=f"pages-{name}")
     router = APIRouter(prefix=config.prefix, route_class=_route_class(site), include_in_schema=False)
-    for part in (signin, home, start, waiting, keys, operator):
+    for part in (signin, home, start, waiting, keys, operator, help):
         part.routes(router, site)
 
     @router.get("/{path:path}")
@@ -164,7 +167,8 @@ async def _error(site: Site, request: Request, error: Exception) -> Response:
             person = await site.people.of_request(request)
         except HubAway:
             person = None
-    return site.page(request, "error.html", {"name": name, "status": status}, person=person, status=status)
+    values = {"name": name, "status": status, "says": ERRORS[name]}
+    return site.page(request, "error.html", values, person=person, status=status)
 
 
 def _by_script(request: Request) -> bool:

@@ -75,6 +75,12 @@ class SessionView:
         return None if self.live else REASONS.get(str(self.data.get("outcome") or "other"), REASONS["other"])
 
     @property
+    def help(self) -> str:
+        """The place in the help (`help/troubleshooting#...`) that tells more of why it waits or how it ended."""
+        code = str(self.data.get("reason" if self.live else "outcome") or "other")
+        return f"reason-{code if code in REASONS else 'other'}"
+
+    @property
     def way(self) -> list[tuple[Look, str]]:
         """Each stage of the way to a running session, with "done", "now" or "next"."""
         at = WAY.index(self.stage) if self.stage in WAY else -1

@@ -254,3 +254,37 @@ FAULTS = {
 }
 #: For a code that is not listed (a newer broker): the English message goes with it.
 OTHER_FAULT = N_("This cannot be used: {message}")
+
+#: What a page says that stands in the place of another one, by the name of the error.
+ERRORS = {
+    "login": Words(N_("Please sign in"), N_("You are not signed in, or your sign-in has run out.")),
+    "login-failed": Words(
+        N_("Signing in did not work"),
+        N_("The sign-in took too long or was begun in another browser. Please try again."),
+    ),
+    "xsrf": Words(
+        N_("Please send this again"),
+        N_(
+            "The form was too old or not sent from this page, so nothing was done. "
+            "Go back, reload the page and try again."
+        ),
+    ),
+    "forbidden": Words(N_("Not allowed"), N_("This belongs to somebody else.")),
+    "not-found": Words(N_("Not found"), N_("There is nothing at this address. Perhaps the session is long gone.")),
+    "too-large": Words(N_("Too much"), N_("The form is larger than anything that is needed here.")),
+    "hub-away": Words(
+        N_("The sign-in service does not answer"),
+        N_("Running and queued sessions are not touched. Please try again in a moment."),
+    ),
+    "broker": Words(
+        N_("This did not work"),
+        N_(
+            "The gateway could not do what was asked. Running and queued sessions are not touched. "
+            "Please try again in a moment."
+        ),
+    ),
+    "unexpected": Words(
+        N_("Something went wrong here"),
+        N_("It is our fault, and it is in the log. Running and queued sessions are not touched."),
+    ),
+}

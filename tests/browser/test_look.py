@@ -47,6 +47,10 @@ PAGES = {
     "keys": "keys",
     "missing": "nothing-here",
     "waiting": "waiting/alice/never",
+    "help": "help/start",
+    "help-tutorial": "help/administrator",
+    "help-trouble": "help/troubleshooting#reason-memory",
+    "help-reference": "help/reference-api",
 } | {f"session-{name}": f"sessions/{name}" for name in STATES}
 
 
