@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from perijove.hub.settings import DEMO, SERVICE, Settings
 
@@ -73,7 +74,11 @@ def _sessions(c: Any, settings: Settings) -> None:
     c.JupyterHub.spawner_class = "perijove"
     c.CentreSpawner.broker_url = settings.broker_api_url
     c.CentreSpawner.broker_token_file = str(settings.secret_file("broker.token"))
-    c.CentreSpawner.start_page = f"{settings.broker_prefix}start"
+    # A session at a domain of its own finds the page at the hub's.
+    at = urlsplit(settings.url)
+    c.CentreSpawner.start_page = (
+        f"{at.scheme}://{at.netloc}" if settings.subdomain_host else ""
+    ) + f"{settings.broker_prefix}start"
     if settings.authenticator.name == DEMO and os.geteuid() == 0:
         # In a container the demo may run as root; its centres are this machine, so its sessions do, too. Nowhere else.
         c.CentreSpawner.args = ["--allow-root"]

@@ -13,6 +13,8 @@ from typing import Self
 _PREFIX = "PERIJOVE_"
 #: What the agent puts its own start in for: on the node's clock, not the gateway's.
 AGENT_STARTED = "{agent_started}"
+#: The longest time in seconds from a job's start, as the centre counts it, to its agent's.
+PROLOGUE = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +64,16 @@ class Facts:
         """When the centre ends the job (seconds since 1970), from the job's own environment; 0.0 if nobody knows.
 
         The batch system's word goes first (Slurm says it to the job). Otherwise it is the earlier of what the agent
-        and the gateway saw: the agent's start is on the right clock but may be late, after a long prologue.
+        and the gateway saw: the agent's start is on the right clock but may be late, after a long prologue. Where the
+        two are further apart than any prologue takes, one of the clocks is wrong, and the node's own is believed.
         """
         said = job.get("SLURM_JOB_END_TIME", "")
         if said.isascii() and said.isdigit():
             return float(said)
-        known = [self.ends_by] if self.ends_by else []
-        if self.started and self.walltime:
-            known.append(self.started + self.walltime)
-        return min(known, default=0.0)
+        seen = self.started + self.walltime if self.started and self.walltime else 0.0
+        if not seen or not self.ends_by:
+            return seen or self.ends_by
+        return self.ends_by if 0 <= seen - self.ends_by <= PROLOGUE else seen
 
 
 def _number(text: str, kind: type) -> int | float:

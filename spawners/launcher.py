@@ -44,7 +44,10 @@ CHECK = (
     "def version(name):\n"
     "    try: return m.version(name)\n"
     "    except m.PackageNotFoundError: return None\n"
-    "agent = u.find_spec('perijove') is not None and u.find_spec('perijove.spawners.agent') is not None\n"
+    "def there(name):\n"
+    "    try: return u.find_spec(name) is not None\n"
+    "    except ImportError: return False\n"
+    "agent = there('perijove.spawners.agent') and there('perijove.widgets.lab')\n"
     "names = ['perijove', 'jupyterhub', 'jupyterlab']\n"
     "print(json.dumps(dict({name: version(name) for name in names}, agent=agent)))"
 )

@@ -67,6 +67,7 @@ class Perijove(ExtensionApp):
 
     _watching: asyncio.Task[None] | None = None
     _ending = False
+    _clock = 0.0
 
     @property
     def _server(self) -> Any:
@@ -75,9 +76,15 @@ class Perijove(ExtensionApp):
     def initialize_settings(self) -> None:
         """Read what is known of the session."""
         self.facts = Facts.read(os.environ)
+        # A clock that is set while the session runs neither ends it nor lets it go on.
+        self._clock = time.time() - time.monotonic()
         killed = self.facts.end(os.environ)
-        walltime = self.facts.walltime or max(0.0, killed - time.time())
+        walltime = self.facts.walltime or max(0.0, killed - self._now())
         self.plan = Plan.make(killed, walltime, self.warnings, self.margin) if killed else None
+        if self.plan is not None and not self.plan.left(self._now()):
+            # The session has just begun: it is the clock that is wrong, and the centre ends the job when it is time.
+            self.log.warning("perijove: by this node's clock the session's time is over; no time is counted")
+            self.plan = None
         self.packs = sorted(entry.name for entry in entry_points(group="jupyterlab.languagepack"))
         self._server.event_logger.register_event_schema(json.loads(_SCHEMA.read_text(encoding="utf-8")))
 
@@ -95,10 +102,14 @@ class Perijove(ExtensionApp):
         if self._watching is not None and not self._ending:
             self._watching.cancel()
 
+    def _now(self) -> float:
+        """Seconds since 1970, by the node's clock as it was at the start."""
+        return self._clock + time.monotonic()
+
     def facts_now(self) -> dict[str, Any]:
         """What the browser is told. `left` in seconds (None: not known), memory in bytes, `cpu` in seconds."""
         facts, plan = self.facts, self.plan
-        left = plan.left(time.time()) if plan else None
+        left = plan.left(self._now()) if plan else None
         return {
             "session": facts.session,
             "centre": {"id": facts.centre, "en": facts.centre_en, "zh": facts.centre_zh},
@@ -123,7 +134,7 @@ class Perijove(ExtensionApp):
     async def _watch(self, plan: Plan) -> None:
         """Say how much time is left when it is due, and end in good order."""
         told: int | None = None
-        while (left := plan.left(time.time())) > 0:
+        while (left := plan.left(self._now())) > 0:
             due = plan.due(left)
             if due is not None and due != told:
                 told = due

@@ -57,6 +57,10 @@ def router(broker: Broker, person: Person) -> APIRouter:
             raise Refusal(404, "unknown-centre", f"there is no centre {centre[:64]!r}")
         return centre
 
+    def ordered(centre: str) -> str:
+        """A centre that is described, or was: its orders can still be taken back."""
+        return centre if centre in broker.orders.drains or centre in broker.orders.notices else described(centre)
+
     @routes.put("/centres/{centre}/drain")
     async def drain(centre: str, who: Who, body: DrainBody | None = None) -> dict[str, Any]:
         """Take no new sessions at a centre; those that run or wait go on."""
@@ -65,7 +69,7 @@ def router(broker: Broker, person: Person) -> APIRouter:
     @routes.delete("/centres/{centre}/drain", status_code=204)
     async def undrain(centre: str, who: Who) -> None:
         """Take new sessions again."""
-        await broker.orders.undrain(described(centre))
+        await broker.orders.undrain(ordered(centre))
 
     @routes.put("/centres/{centre}/notice")
     async def notify(centre: str, body: NoticeBody, who: Who) -> dict[str, Any]:
@@ -75,7 +79,7 @@ def router(broker: Broker, person: Person) -> APIRouter:
     @routes.delete("/centres/{centre}/notice", status_code=204)
     async def unnotify(centre: str, who: Who) -> None:
         """Remove the notice of a centre."""
-        await broker.orders.unnotify(described(centre))
+        await broker.orders.unnotify(ordered(centre))
 
     @routes.get("/watchers")
     async def watchers(who: Who) -> dict[str, Any]:

@@ -61,6 +61,7 @@ async def start_step(work: Work) -> float | None:
                 await work.change(transitions.trouble("the hub has not handed over yet", "environment-needed"))
                 work.begun = None  # that is not the job's fault: it is not given up for it
                 return 30.0
+            work.bare = False  # from here on it may run, with the token it is given
             await tunnel.start_server(_argv(work), _environment(work), work.context.centre.paths.home)
             await work.context.reach("server-started")
         elif state == "ended":
@@ -115,8 +116,9 @@ async def _open(work: Work) -> Hello:
         if made is None:
             with contextlib.suppress(OSError, TimeoutError):
                 await tunnel.close()
-        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE and record.ready is None:
-            # Nobody was told of the port yet; a session that is up waits for its own, which the hub's route leads to.
+        fresh = record.ready is None and not record.restarts
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE and fresh:
+            # Nobody was told of the port yet; a session that was up waits for its own, which the hub's route leads to.
             work.record = await context.sessions.move(record.id)
         raise
     work.tunnel = tunnel

@@ -44,8 +44,11 @@ async def finish(work: Work, outcome: Reason, *, detail: str = "", job: JobStatu
     if job is not None and not detail and outcome in (Reason.OTHER, Reason.FAILED):
         detail = job.raw
     asked = record.asked_by and not record.outcome
-    if outcome is Reason.COMPLETED and time_was_up(record, (job and job.ended) or work.context.clock()):
-        outcome = Reason.WALLTIME
+    when = (job and job.ended) or work.missing_since or work.context.clock()
+    # A job that the batch system has forgotten, as some do at once, ended in this way, too, if it was its time.
+    calm = outcome is Reason.COMPLETED or (outcome is Reason.OTHER and job is None)
+    if calm and not asked and time_was_up(record, when):
+        outcome, detail = Reason.WALLTIME, ""
     final = Reason.CANCELLED if asked and outcome in (Reason.FAILED, Reason.COMPLETED, Reason.OTHER) else outcome
     await work.context.reach("ending")
     await work.change(transitions.ended(final, work.context.clock(), detail=detail, tail=tail, job=job))

@@ -214,7 +214,11 @@ class Keeper:
 
     async def _answered(self, listing: Listing) -> None:
         covered = self._covered(listing.query)
-        self.unknown.pop(listing.query.account, None)
+        if self.context.centre.scheduler.sees_all:
+            self.unknown.clear()  # who asks may have changed: this answer is for everybody
+        else:
+            asking = {query.account for query in self._queries()} - {listing.query.account}
+            self.unknown = {account: failure for account, failure in self.unknown.items() if account in asking}
         self.memory.heard(listing.begun)
         await self._change([work for work in covered if work.record.unknown_since], transitions.answers_again())
         jobs = self._by_session(listing.jobs)

@@ -97,7 +97,7 @@ class Memory:
 
     def recall(self, queue: str, model: Model) -> None:
         """The history of `queue` as the store has it; what was learnt meanwhile is kept."""
-        for start in self.starts(queue):
+        for start in sorted(self.starts(queue), key=lambda one: one.known_at):
             model.learn(start)
         self.models[queue] = model
 

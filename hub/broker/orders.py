@@ -19,6 +19,7 @@ from perijove.hub.broker.store import drains, notices
 from perijove.spawners.link import printable
 from perijove.spawners.request import Fault
 from sqlalchemy import Connection, Table, delete, insert, select
+from sqlalchemy.exc import IntegrityError
 
 Level = Literal["info", "warning"]
 #: Characters of a drain's note, and of a notice in one language.
@@ -118,7 +119,10 @@ class Orders:
             if row is not None:
                 c.execute(insert(table).values(**row))
 
-        await self.database.write(work)
+        try:
+            await self.database.write(work)
+        except IntegrityError:  # another broker wrote its own between our two steps: the last word counts
+            await self.database.write(work)
         await self.load()
 
 

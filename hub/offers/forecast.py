@@ -95,7 +95,7 @@ class Model:
 
     def learn(self, start: Start) -> None:
         """Take in one more start; one that is known already changes nothing."""
-        if start.id in self._ids:
+        if start.id in self._ids or self._forgotten(start):
             return
         if not self._past:
             self._origin = start.submitted
@@ -113,6 +113,10 @@ class Model:
             self._fit()
         self._level = self._level_at(math.inf)
         self._conformal = None
+
+    def _forgotten(self, start: Start) -> bool:
+        """It is older than all that are kept: a session says again at its end what it taught at its start."""
+        return len(self._past) >= KEPT and start.known_at <= self._past[0].start.known_at
 
     def _weight(self, moment: float) -> float:
         return float(2.0 ** min((moment - self._origin) / HALF_LIFE, 500.0))

@@ -82,6 +82,13 @@ async def test_a_drained_centre_takes_nothing_new_and_says_why(gateway: Gateway,
     assert (await api("POST", "/sessions", "t-ada", json=body)).status_code == 201
 
 
+async def test_orders_of_a_centre_that_is_no_longer_described_can_be_taken_back(gateway: Gateway, api: Api) -> None:
+    await gateway.broker.orders.drain("gone", "root")
+    assert (await api("PUT", "/centres/gone/drain")).status_code == 404
+    assert (await api("DELETE", "/centres/gone/drain")).status_code == 204
+    assert "gone" not in gateway.broker.orders.drains
+
+
 async def test_what_is_there_goes_on_at_a_drained_centre(gateway: Gateway, api: Api) -> None:
     running = await gateway.open("ada", "running")
     await gateway.at(running.id, Stage.QUEUED)

@@ -9,7 +9,9 @@ import pytest
 from broker.harness import Gateway, until
 from perijove.spawners.facts import Facts
 from perijove.spawners.job import JobState, Reason
+from perijove.spawners.link import Account
 from perijove.spawners.session import Stage
+from perijove.spawners.watcher import Failure, Query
 
 
 async def test_a_session_comes_up_and_is_stopped(gateway: Gateway) -> None:
@@ -61,6 +63,52 @@ async def test_a_session_that_ends_well_as_its_time_runs_out_has_run_out_of_time
     await gateway.at(record.id, Stage.READY)
     gateway.centre.end(job, Reason.COMPLETED, 0)
     assert (await gateway.at(record.id, Stage.ENDED)).outcome == outcome
+
+
+async def test_a_job_forgotten_at_once_as_its_time_ran_out_has_run_out_of_time(gateway: Gateway) -> None:
+    gateway.centre.has_history = False
+    await gateway.start()
+    record = await gateway.open(walltime="1h")
+    await gateway.at(record.id, Stage.QUEUED)
+    (job,) = gateway.centre.live()
+    job.started = datetime.now(UTC) - timedelta(minutes=58)
+    gateway.centre.run(job)
+    await gateway.at(record.id, Stage.READY)
+    gateway.centre.end(job)
+    ended = await gateway.at(record.id, Stage.ENDED)
+    assert (ended.outcome, ended.detail) == ("walltime", "")
+
+
+async def test_a_session_stopped_in_its_last_minutes_was_stopped(gateway: Gateway) -> None:
+    await gateway.start()
+    record = await gateway.open(walltime="1h")
+    await gateway.at(record.id, Stage.QUEUED)
+    (job,) = gateway.centre.live()
+    job.started = datetime.now(UTC) - timedelta(minutes=58)
+    gateway.centre.run(job)
+    await gateway.broker.ask_to_stop(await gateway.at(record.id, Stage.READY), "ada")
+    gateway.centre.end(job, Reason.COMPLETED, 0)
+    assert (await gateway.at(record.id, Stage.ENDED)).outcome == "cancelled"
+
+
+async def test_a_centre_that_answers_anybody_answers(gateway: Gateway) -> None:
+    keeper = (await gateway.start()).keepers["alpha"]
+    await gateway.open()
+    await until(lambda: keeper.memory.as_of)
+    stranger = Account("left")
+    keeper.unknown[stranger] = Failure(Query(stranger), datetime.now(UTC), 3, "away")
+    await until(lambda: not keeper.unknown)
+
+
+async def test_no_environment_is_asked_for_while_a_server_is_being_started_with_one(gateway: Gateway) -> None:
+    gateway.point = "server-started"
+    await gateway.start()
+    gateway.centre.auto = True
+    record = await gateway.open()
+    await gateway.reached.wait()
+    now = await gateway.get_session(record.id)
+    await gateway.broker.hand_over(now, {}, ())  # a hub that has just come back withdraws what it gave
+    assert not gateway.broker.needs_environment(now)
 
 
 async def test_a_server_is_told_where_it_is_and_what_to_open_first(gateway: Gateway) -> None:

@@ -144,6 +144,7 @@ def test_any_authenticator_is_configured_by_name_and_class(tmp_path: Path) -> No
     assert c.GenericOAuthenticator.username_claim == "preferred_username"
     assert c.Authenticator.admin_users == {"operator"}
     assert c.JupyterHub.subdomain_host == "https://gateway.example.org"
+    assert c.CentreSpawner.start_page == "https://gateway.example.org/services/perijove/start"
 
 
 def test_oidc_through_oauthenticator_takes_the_examples_configuration(tmp_path: Path) -> None:

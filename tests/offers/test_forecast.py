@@ -100,6 +100,9 @@ def test_a_model_is_bounded_and_learns_each_start_once() -> None:
         model.learn(start(number, 1.7e9 + number * 60, 9999.0))
     assert len(model.starts) <= KEPT + 10
     assert all(one.wait == 30.0 for one in model.starts)
+    # A session that ends long after it has started says again what it taught then.
+    model.learn(start(0, 1.7e9, 9999.0))
+    assert all(one.wait == 30.0 for one in model.starts)
 
 
 def queue(seed: int, count: int) -> Iterator[tuple[Situation, int, float]]:

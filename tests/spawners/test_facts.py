@@ -31,3 +31,5 @@ def test_the_batch_systems_word_on_the_end_goes_before_any_reckoning() -> None:
     assert FACTS.end({"SLURM_JOB_END_TIME": "never"}) == 4500  # the gateway saw the job start before the agent
     assert Facts(started=1000.0, walltime=3600, ends_by=9e9).end({}) == 4600
     assert Facts().end({}) == 0
+    # A clock that is hours off is not believed: the session would end as it begins.
+    assert Facts(started=100_000.0, walltime=3600, ends_by=99_000.0).end({}) == 103_600
