@@ -122,7 +122,7 @@ async def test_killed_while_a_requeued_job_gets_its_key(gateway: Gateway) -> Non
     await gateway.restart()
     await until(lambda: "agent.json" in gateway.centre.folders[record.id])
     gateway.centre.run(job, "n3")
-    await gateway.at(record.id, Stage.STARTING)
+    await gateway.at(record.id, Stage.STARTING, Stage.READY)
     await gateway.hub.spawn("ada", "")
     assert (await gateway.at(record.id, Stage.READY)).node == "n3"
 
