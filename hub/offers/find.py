@@ -137,8 +137,8 @@ def _offer(request: Request, centre: Centre, queue: Queue, now: CentreNow, momen
 def _ranked(found: Sequence[Offer], prefer: Prefer) -> Offers:
     good = [(offer, candidate) for offer in found if (candidate := offer.candidate) is not None]
     key = ranking([candidate for _, candidate in good], prefer)
-    # Names settle what is equal, so that the answer does not hang on the order of files.
-    good.sort(key=lambda pair: (key(pair[1]), pair[0].centre.id, pair[0].queue.name))
+    # Nodes with GPUs are left to those who want them; names settle the rest, not the order of files.
+    good.sort(key=lambda pair: (key(pair[1]), _idle_gpus(pair[0]), pair[0].centre.id, pair[0].queue.name))
     bad = [offer for offer in found if offer.placement is None]
     bad.sort(key=lambda offer: (_hopeless(offer), len(offer.faults), offer.centre.id, offer.queue.name))
     offers = [offer for offer, _ in good]
@@ -147,6 +147,11 @@ def _ranked(found: Sequence[Offer], prefer: Prefer) -> Offers:
     why = reasons(good[0][1], [candidate for _, candidate in good[1:]])
     offers[0] = replace(offers[0], recommended=True)
     return Offers((*offers, *bad), prefer, tuple(why))
+
+
+def _idle_gpus(offer: Offer) -> int:
+    """GPUs of a node that nobody could use while this session has its cores."""
+    return offer.queue.gpus if offer.placement is not None and not offer.placement.gpus else 0
 
 
 def _hopeless(offer: Offer) -> bool:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from harness.basics import settings_in
-from harness.browsing import START, run_a_cell, start_by_keyboard
+from harness.browsing import START, run_a_cell, serving, sign_in, start_by_keyboard
 from perijove.hub import demo
-from perijove.hub.people import passwords
 from perijove.hub.settings import Settings
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(400)]
@@ -26,19 +22,10 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     address = f"http://{DOMAIN}:{made.proxy_port}"
     made = made.model_copy(update={"public_url": address, "subdomain_host": address})
     demo.prepare(made.state_dir)
-    argv = [sys.executable, "-m", "perijove.hub.cli", "serve", "--config", str(made.save())]
-    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert process.stdout
     try:
-        said = ""
-        while "Perijove is at" not in said:
-            line = process.stdout.readline()
-            assert line, said
-            said += line
-        yield made
+        with serving(made):
+            yield made
     finally:
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=90)
         demo.clean_up(made.state_dir)
 
 
@@ -46,10 +33,7 @@ def test_a_session_is_at_its_persons_own_domain_and_reaches_no_other(
     settings: Settings, visit: Callable[..., Any]
 ) -> None:
     page = visit(f"{settings.url}/hub/login").page
-    page.fill("#username_input", "alice")
-    page.fill("#password_input", passwords(settings.state_dir)["alice"])
-    page.keyboard.press("Enter")
-    page.wait_for_url(f"{settings.url}/services/perijove/")
+    sign_in(page, settings)
     start_by_keyboard(page)
     page.wait_for_url(f"http://alice.{DOMAIN}:{settings.proxy_port}/user/alice/lab**", timeout=START)
     assert run_a_cell(page, "print(6 * 7)") == "42"

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from perijove.hub.people import passwords
+from perijove.hub.settings import Settings
 
 #: Milliseconds for JupyterLab to start on a busy machine.
 START = 180_000
@@ -35,3 +43,30 @@ def run_a_cell(page: Any, code: str) -> str:
     output = page.locator(".jp-OutputArea-output pre").first
     output.wait_for(timeout=START)
     return str(output.inner_text()).strip()
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[None]:
+    """`perijove serve` with these settings, in a process of its own."""
+    argv = [sys.executable, "-m", "perijove.hub.cli", "serve", "--config", str(settings.save())]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout
+    try:
+        said = ""
+        while "Perijove is at" not in said:
+            line = process.stdout.readline()
+            assert line, said
+            said += line
+        yield
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=90)
+
+
+def sign_in(page: Any, settings: Settings, name: str = "alice") -> None:
+    """At the hub's page, which leads to ours."""
+    page.goto(f"{settings.url}/")
+    page.fill("#username_input", name)
+    page.fill("#password_input", passwords(settings.state_dir)[name])
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{settings.url}/services/perijove/")

@@ -150,6 +150,18 @@ def test_a_silent_centre_is_not_recommended_while_another_answers() -> None:
     assert "soonest" not in [reason.code for reason in found.reasons]
 
 
+def test_nodes_with_gpus_are_not_recommended_to_those_who_want_none_where_all_else_is_equal() -> None:
+    queues = [
+        {"name": "accelerated", "cores": 8, "memory": "32G", "gpus": 4},
+        {"name": "cpu", "cores": 8, "memory": "32G"},
+    ]
+    alone = centre("a", queues=queues)
+    for asked_gpus, best in ((0, "cpu"), (1, "accelerated")):
+        found = find({"cores": 2, "gpus": asked_gpus}, {"a": alone}, {}, NOW)
+        assert found.recommended is not None
+        assert found.recommended.queue.name == best
+
+
 def test_a_queue_that_takes_no_jobs_and_a_centre_with_a_fault_do_not_fit_and_nothing_mends_them() -> None:
     closed = CentreNow({"cpu": queue_now(rounded(UNKNOWN, "none"), False)}, NOW)
     (offer,) = find({"cores": 1}, {"here": centre()}, {"here": closed}, NOW).offers
