@@ -88,6 +88,16 @@ class Api:
         """One session."""
         return dict(await self.call("GET", f"/sessions/{quote(session, safe='')}"))
 
+    async def session_of(self, owner: str, session: str) -> Json | None:
+        """A session of `owner`; None if they have none of this id (any more)."""
+        try:
+            row = await self.session(session[:64]) if session else {}
+        except Refused as refused:
+            if refused.status >= 500:
+                raise
+            return None
+        return row if row.get("owner") == owner else None
+
     async def session_by_name(self, owner: str, server: str) -> Json:
         """The latest session of a person's server ("" is the default one, which the API calls "-")."""
         path = f"/sessions/by-name/{quote(owner, safe='')}/{quote(server or '-', safe='')}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
@@ -15,7 +16,7 @@ from perijove.hub.pages.forms import read_form
 from perijove.hub.pages.languages import language_of
 from perijove.hub.pages.people import Person
 from perijove.hub.pages.presets import presets
-from perijove.hub.pages.views import session_view
+from perijove.hub.pages.views import PENDING, session_view
 
 #: What the page's script moves on: clocks, and the marker in a forecast.
 _CLOCKS = re.compile(rb'(data-(?:since|until)="[^"]*">)[^<]*|(?<=data-marker=)"[^>]*')
@@ -68,6 +69,12 @@ def routes(router: APIRouter, site: Site) -> None:
     async def stop(request: Request, session: str) -> Response:
         form = await read_form(request)
         person = await site.writer(request, form)
-        await site.api(person).stop(session)
-        back = "/" if form.get("back") == "home" else f"/sessions/{session}"
+        api, back = site.api(person), form.get("back", "session")
+        # Whoever takes a request out of its queue does not mean a session that runs by now.
+        if form.get("only") != "pending" or (await api.session(session)).get("stage") in PENDING:
+            await api.stop(session)
+        here = quote(session, safe="")
+        there = {"home": "/", "session": f"/sessions/{here}"}
+        # Any other word is the session that was started in place of this one.
+        back = there.get(back) or f"/sessions/{quote(back[:64], safe='')}?instead={here}"
         return RedirectResponse(f"{site.config.prefix}{back}", status_code=303)

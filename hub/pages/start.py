@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
@@ -35,7 +35,7 @@ from perijove.hub.pages.startform import (
     to_remember,
     wish_of,
 )
-from perijove.hub.pages.views import SessionView, session_view
+from perijove.hub.pages.views import session_view
 
 #: As the hub and the broker want it.
 _SERVER = re.compile(r"([a-z][a-z0-9-]{0,29})?", re.ASCII)
@@ -56,11 +56,19 @@ def refused_by_rule(refused: Refused) -> list[Json]:
 
 
 async def start_values(
-    api: Api, form: Mapping[str, str], language: Language, faults: list[Json], *, last: str = "", base_url: str = "/"
+    api: Api,
+    owner: str,
+    form: Mapping[str, str],
+    language: Language,
+    faults: list[Json],
+    *,
+    last: str = "",
+    base_url: str = "/",
 ) -> dict[str, Any]:
-    """What the start page shows for the fields of `form`, with `faults` of an attempt to start."""
+    """What the start page shows to `owner` for the fields of `form`, with `faults` of an attempt to start."""
     centres, fmt = await api.centres(), Formats(language)
-    waiting = await _waiting(api, form, centres, language, base_url)
+    instead = await api.session_of(owner, form.get("instead", ""))
+    waiting = session_view(instead, language, centres, base_url) if instead else None
     try:
         answer = await api.offers(wish_of(form))
     except Refused as refused:
@@ -70,7 +78,7 @@ async def start_values(
         unknown = {"field": "centre", "code": "unknown-centre", "values": {"centre": place.partition("/")[0]}}
         faults = [*[fault for fault in faults if fault.get("code") != "unknown-centre"], unknown]
     avoid = str(waiting.data.get("centre") or "") if waiting else ""
-    shown = {**DEFAULTS, "server": "", "project": "", "place": "", "cancel": "", **form}
+    shown = {**DEFAULTS, "server": "", "project": "", "place": "", **form}
     return {
         "form": shown,
         "extra": [(k, form[k]) for k in form if k not in {*FIELDS, *(OWN - {"instead"})} and not k.startswith("data.")],
@@ -88,20 +96,6 @@ async def start_values(
         "faults": [fault for fault in faults if fault.get("field") not in FIELDS],
         "script": None,
     }
-
-
-async def _waiting(
-    api: Api, form: Mapping[str, str], centres: Mapping[str, Json], language: Language, base_url: str
-) -> SessionView | None:
-    """The session instead of which this one is to be started; None if there is none (any more)."""
-    if not form.get("instead"):
-        return None
-    try:
-        return session_view(await api.session(form["instead"][:64]), language, centres, base_url)
-    except Refused as refused:
-        if refused.status >= 500:
-            raise
-        return None
 
 
 async def free_name(api: Api, owner: str) -> str:
@@ -159,7 +153,8 @@ def routes(router: APIRouter, site: Site) -> None:
     async def values(request: Request, person: Person, form: Mapping[str, str], faults: list[Json]) -> dict[str, Any]:
         last = last_of(request, person)[1]
         root = site.config.base_url
-        return await start_values(site.api(person), form, language_of(request), faults, last=last, base_url=root)
+        api, language = site.api(person), language_of(request)
+        return await start_values(api, person.name, form, language, faults, last=last, base_url=root)
 
     def address(form: Mapping[str, str]) -> str:
         return f"{site.config.prefix}/start?{query_of(form)}"
@@ -205,12 +200,12 @@ def routes(router: APIRouter, site: Site) -> None:
             if row is None:
                 spoken = {"language": language_of(request).code}
                 row = await api.start(form.get("server", "").strip(), spoken | options_of(form))
-                if form.get("cancel") and form.get("instead"):
-                    await api.stop(form["instead"][:64])
         except Refused as refused:
             shown = await values(request, person, form, refused_by_rule(refused))
             return site.page(request, "start.html", shown, person=person, status=400, address=address(form))
         there = f"{site.config.prefix}/sessions/{quote(str(row['id']), safe='')}"
+        if form.get("instead"):
+            there += f"?{urlencode({'instead': form['instead'][:64]})}"
         response = RedirectResponse(there, status_code=303)
         content = site.signer.sign(LAST, to_remember(person.name, form))
         response.set_cookie(

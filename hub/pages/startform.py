@@ -25,9 +25,7 @@ FIELDS = (*DEFAULTS, "server", "project")
 #: What matters to the person, as the API names it.
 PREFERENCES = ("balanced", "start", "price", "data")
 #: Fields of the form that are no options of a request.
-OWN = frozenset(
-    {"place", "server", "centre", "queue", "_xsrf", "action", "instead", "cancel", "prefer", "most", "data"}
-)
+OWN = frozenset({"place", "server", "centre", "queue", "_xsrf", "action", "instead", "prefer", "most", "data"})
 #: A wanted data set is a field of its own with this prefix, since a form's fields are read one value each.
 DATA = "data."
 #: A plain number, which stands for the field's own unit.

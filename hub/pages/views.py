@@ -17,6 +17,8 @@ from perijove.hub.pages.words import CALM_ENDS, FAILED, REASONS, STAGES, UNKNOWN
 Json = Mapping[str, Any]
 #: The stages that a person waits through, in order.
 WAY = ("checked", "submitted", "queued", "granted", "starting", "ready")
+#: Those of them in which it has no node yet.
+PENDING = WAY[:3]
 #: Lines and characters of a log that a page shows.
 LOG_LINES, LOG_WIDTH = 40, 400
 
@@ -135,7 +137,7 @@ class SessionView:
     @property
     def pending(self) -> bool:
         """It is on its way to a node."""
-        return self.stage in WAY[:3]
+        return self.stage in PENDING
 
     @property
     def submitted(self) -> datetime | None:

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
-from perijove.hub.pages.api import Json, Refused
+from perijove.hub.pages.api import Api, Json, Refused
 from perijove.hub.pages.context import Site
 from perijove.hub.pages.home import fresh
 from perijove.hub.pages.languages import language_of
@@ -26,7 +26,17 @@ async def session_values(site: Site, request: Request, person: Person, row: Json
     centres = await site.api(person).centres()
     view = session_view(row, language, centres, site.config.base_url)
     queue = queue_title(centres.get(str(row.get("centre"))), str(row.get("queue") or ""), language)
-    return {"view": view, "queue": queue, "last": last}
+    other = await _other(site.api(person), person, row, request.query_params.get("instead", ""))
+    instead = session_view(other, language, centres, site.config.base_url) if other else None
+    return {"view": view, "queue": queue, "last": last, "instead": instead}
+
+
+async def _other(api: Api, person: Person, row: Json, instead: str) -> Json | None:
+    """The person's live session in whose place `row` was started, as the address of the page says."""
+    if row.get("owner") != person.name or row.get("stage") in ("ending", "ended") or instead == row.get("id"):
+        return None
+    other = await api.session_of(person.name, instead)
+    return other if other and other.get("stage") not in ("ending", "ended") else None
 
 
 def _number(text: str | None) -> int:

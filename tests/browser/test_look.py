@@ -46,6 +46,7 @@ PAGES = {
     "centres": "centres",
     "keys": "keys",
     "missing": "nothing-here",
+    "session-other": "sessions/unknown?instead=queued",
     "waiting": "waiting/alice/never",
     "help": "help/start",
     "help-tutorial": "help/administrator",
@@ -187,10 +188,14 @@ def test_another_centre_is_tried_without_losing_the_place_in_the_queue(filled: A
     page.get_by_role("link", name="Try another centre").click()
     page.get_by_text("You wait at NSCC Tianjin").wait_for()
     assert page.input_value("#f-cores") == "4"
-    assert not page.is_checked("#f-cancel")
     page.get_by_role("button", name="Start", exact=True).click()
-    page.wait_for_url(lambda url: "/sessions/" in url and not url.endswith("queued"))
+    page.wait_for_url("**/sessions/*?instead=queued")
     assert filled.broker.sessions["queued"]["stage"] == "queued"
+    list(filled.broker.sessions.values())[-1]["stage"] = "queued"
+    page.get_by_role("button", name="Cancel the other one").click()
+    page.wait_for_selector("#cancel-other", state="detached")
+    page.wait_for_url("**/sessions/*?instead=queued")
+    assert filled.broker.sessions["queued"]["stage"] == "ending"
 
 
 def test_it_is_asked_for_notifications_by_a_button_alone(filled: Any, visit: Callable[..., Any]) -> None:

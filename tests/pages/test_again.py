@@ -18,6 +18,13 @@ def links(text: str) -> list[tuple[str, str]]:
     return [(html.unescape(query), re.sub(r"<[^>]*>", "", words).strip()) for query, words in found]
 
 
+async def at(browser: httpx.AsyncClient, answer: httpx.Response) -> str:
+    """The page to which `answer` leads."""
+    page = await browser.get(f"http://gateway.test{answer.headers['location']}")
+    assert page.status_code == 200
+    return page.text
+
+
 def hidden(text: str, after: str) -> dict[str, str]:
     """The hidden fields of the form that comes after `after`."""
     form = text.split(after)[1].split("<form")[1].split("</form>", maxsplit=1)[0]
@@ -101,7 +108,6 @@ async def test_another_centre_keeps_the_options_and_the_place_in_the_queue(
     assert "You wait at NSCC Jinan" in page
     assert "the best place other than the one where you wait" in page
     assert 'value="jinan/compute" checked' not in page
-    assert 'name="cancel" value="1" id="f-cancel">' in page
     assert 'name="server" value="lab-2"' in page
     form = {"_xsrf": federation.xsrf(), "action": "start", "place": "guangzhou/compute", "cores": "8", "instead": "w"}
     answer = await alice.post("start", data=form | {"server": "lab-2"})
@@ -109,18 +115,50 @@ async def test_another_centre_keeps_the_options_and_the_place_in_the_queue(
     assert federation.broker.sessions["w"]["stage"] == "queued"
 
 
-async def test_the_waiting_one_is_cancelled_when_asked_and_only_after_the_new_one_is_there(
+async def test_the_waiting_one_is_cancelled_by_a_button_once_the_new_one_is_submitted(
     alice: httpx.AsyncClient, federation: Any
 ) -> None:
     row = federation.broker.add(id="w", centre="jinan", queue="compute")
     form = {"_xsrf": federation.xsrf(), "action": "start", "place": "guangzhou/compute", "cores": "8", "instead": "w"}
-    form |= {"cancel": "1", "server": "lab-2"}
-    refused = await alice.post("start", data=form | {"cores": "999"})
-    assert refused.status_code == 400
-    assert 'id="f-cancel" checked' in refused.text
+    there = await alice.post("start", data=form | {"server": "lab-2"})
+    new = list(federation.broker.sessions.values())[-1]
+    assert there.headers["location"].endswith(f"/sessions/{new['id']}?instead=w")
     assert row["stage"] == "queued"
-    assert (await alice.post("start", data=form)).status_code == 303
-    assert row["stage"] == "ending"
+    assert "Cancel the other one" not in await at(alice, there), "nothing is submitted yet"
+    new["stage"] = "submitted"
+    page = await at(alice, there)
+    assert f'data-live="/services/perijove/sessions/{new["id"]}/live?instead=w"' in page
+    live = (await alice.get(f"sessions/{new['id']}/live?instead=w")).text
+    for text in (page, live):
+        assert "Cancel the other one (NSCC Jinan)" in text
+    back = await alice.post("sessions/w/stop", data=hidden(page, "You wait at NSCC Jinan, too"))
+    assert back.headers["location"] == there.headers["location"]
+    assert (row["stage"], new["stage"]) == ("ending", "submitted")
+    assert "Cancel the other one" not in await at(alice, there)
+
+
+async def test_the_other_one_is_not_stopped_once_it_has_its_node(alice: httpx.AsyncClient, federation: Any) -> None:
+    row = federation.broker.add(id="w", centre="jinan", queue="compute")
+    federation.broker.add(id="n", server="lab-2", centre="guangzhou", queue="compute")
+    form = hidden((await alice.get("sessions/n?instead=w")).text, "You wait at NSCC Jinan, too")
+    for stage in ("granted", "starting", "ready"):
+        row["stage"] = stage
+        page = await at(alice, await alice.post("sessions/w/stop", data=form))
+        assert row["stage"] == stage
+        assert "was not cancelled" in page
+        assert "Cancel the other one" not in page
+        assert "You wait at" not in (await alice.get("start?cores=1&instead=w")).text
+
+
+@pytest.mark.parametrize("instead", ["b", "n", "none", "<b>", "x" * 100, "../w"])
+async def test_a_session_page_offers_to_cancel_no_session_but_ones_own_other_one(
+    alice: httpx.AsyncClient, world: Any, instead: str
+) -> None:
+    world.broker.add(id="b", owner="bob")
+    world.broker.add(id="n")
+    answer = await alice.get("sessions/n", params={"instead": instead})
+    assert answer.status_code == 200
+    assert "pj-note" not in answer.text
 
 
 async def test_a_link_instead_of_a_session_of_somebody_else_says_nothing_of_it(

@@ -55,7 +55,7 @@ export function start(form, prepare) {
   form.addEventListener("input", (event) => {
     const { name } = event.target;
     if (name === "place") { form.dataset.chosen = ""; tell(); }
-    if (["place", "server", "cancel"].includes(name)) return;
+    if (["place", "server"].includes(name)) return;
     if (name === "prefer") delete form.dataset.chosen;  // what matters chooses anew
     mark();
     clearTimeout(timer);
