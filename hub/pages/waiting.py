@@ -28,7 +28,8 @@ async def session_values(site: Site, request: Request, person: Person, row: Json
     queue = queue_title(centres.get(str(row.get("centre"))), str(row.get("queue") or ""), language)
     other = await _other(site.api(person), person, row, request.query_params.get("instead", ""))
     instead = session_view(other, language, centres, site.config.base_url) if other else None
-    return {"view": view, "queue": queue, "last": last, "instead": instead}
+    mine = row.get("owner") == person.name
+    return {"view": view, "queue": queue, "last": last, "instead": instead, "mine": mine}
 
 
 async def _other(api: Api, person: Person, row: Json, instead: str) -> Json | None:

@@ -150,6 +150,25 @@ async def test_the_other_one_is_not_stopped_once_it_has_its_node(alice: httpx.As
         assert "You wait at" not in (await alice.get("start?cores=1&instead=w")).text
 
 
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"stage": "queued"},
+        {"stage": "ready", "connected": True},
+        ENDED | {"outcome": "memory"},
+        ENDED | {"outcome": "cancelled"},
+    ],
+    ids=lambda state: state.get("outcome", state["stage"]),
+)
+async def test_an_operator_starts_nothing_from_somebody_elses_page(world: Any, state: dict[str, Any]) -> None:
+    world.broker.add(id="s", **state)
+    own, operators = [(await world.browser(who).get("sessions/s")).text for who in ("alice", "operator")]
+    assert links(own)
+    assert not links(operators)
+    assert 'action="/services/perijove/start"' not in operators
+    assert "You wait at" not in (await world.browser("operator").get("start?cores=1&instead=s")).text
+
+
 @pytest.mark.parametrize("instead", ["b", "n", "none", "<b>", "x" * 100, "../w"])
 async def test_a_session_page_offers_to_cancel_no_session_but_ones_own_other_one(
     alice: httpx.AsyncClient, world: Any, instead: str
