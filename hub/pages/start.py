@@ -36,6 +36,8 @@ from perijove.hub.pages.startform import (
     wish_of,
 )
 from perijove.hub.pages.views import session_view
+from perijove.spawners.request import BadRequest
+from perijove.spawners.request import Request as Asked
 
 #: As the hub and the broker want it.
 _SERVER = re.compile(r"([a-z][a-z0-9-]{0,29})?", re.ASCII)
@@ -106,6 +108,15 @@ async def free_name(api: Api, owner: str) -> str:
     return next(name for number in range(2, len(taken) + 3) if (name := f"lab-{number}") not in taken)
 
 
+def same_request(one: Mapping[str, Any], other: object) -> bool:
+    """Both ask for the same, however they write it; the language of the page asks for nothing."""
+    asked = [{k: v for k, v in each.items() if k != "language"} for each in (one, other) if isinstance(each, Mapping)]
+    try:
+        return len(asked) == 2 and Asked.parse(asked[0]) == Asked.parse(asked[1])
+    except BadRequest:
+        return False
+
+
 async def may_start(api: Api, owner: str, form: Mapping[str, str]) -> Json | None:
     """Holds a start against what the API does not refuse: it takes one of a live server for a repeated one.
 
@@ -121,11 +132,8 @@ async def may_start(api: Api, owner: str, form: Mapping[str, str]) -> Json | Non
         fault = {"field": "server", "code": "server-name"}
     elif row := await api.live(owner, server):
         created = moment(row.get("created"))
-        if (
-            created
-            and (datetime.now(UTC) - created).total_seconds() < TWICE
-            and form["place"].startswith(f"{row.get('centre')}/")
-        ):
+        soon = created and (datetime.now(UTC) - created).total_seconds() < TWICE
+        if soon and same_request(options_of(form), row.get("request")):
             return row
         fault = {"field": "server", "code": "name-taken" if server else "name-needed"}
     if fault:

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from perijove.spawners.request import Request
 
 ENDED = {"stage": "ended", "ended": "2026-11-24T10:00:00+00:00"}
 
@@ -224,6 +225,29 @@ async def test_a_second_press_of_the_button_leads_to_the_first_ones_session(
     second = await start(alice, world, cores="2")
     assert second.headers["location"] == first.headers["location"]
     assert len(world.broker.sessions) == 1
+
+
+@pytest.mark.parametrize(
+    "changed", [{"cores": "3"}, {"walltime": "5"}, {"project": "p2"}, {"place": "tianjin/"}, {"place": "small/work"}]
+)
+async def test_another_request_is_no_second_press(
+    alice: httpx.AsyncClient, world: Any, changed: dict[str, str]
+) -> None:
+    await start(alice, world, cores="2")
+    answer = await start(alice, world, **({"cores": "2"} | changed))
+    assert answer.status_code == 400
+    assert "You already have a session without a name" in answer.text
+    assert len(world.broker.sessions) == 1
+
+
+async def test_the_second_press_is_known_by_what_the_broker_keeps_of_the_first(
+    alice: httpx.AsyncClient, world: Any
+) -> None:
+    first = await start(alice, world, cores="2", memory="4", walltime="90m")
+    (row,) = world.broker.sessions.values()
+    row["request"] = Request.parse(row["request"]).model_dump(mode="json")
+    second = await start(alice, world, cores="2", memory="4096M", walltime="1.5")
+    assert second.headers["location"] == first.headers["location"]
 
 
 async def test_the_script_is_the_real_one_and_is_text(alice: httpx.AsyncClient, world: Any) -> None:
