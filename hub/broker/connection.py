@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from perijove.spawners.centre import Centre
 
 #: Options of a request with which one like it is asked for: the start page understands them.
-AGAIN = ("centre", "queue", "kind", "cores", "memory", "gpus", "walltime", "project")
+AGAIN = ("centre", "queue", "kind", "cores", "memory", "gpus", "project")
 Failed = (TunnelError, LinkError, OSError, TimeoutError)
 
 
@@ -183,6 +183,9 @@ def facts_of(record: Record, centre: Centre) -> Facts:
     queue = centre.queue(record.queue)
     title = queue.title if queue else None
     again = {key: value for key, value in record.request.items() if key in AGAIN and value}
+    again["walltime"] = f"{record.walltime}s"  # the request has none where the queue's usual time was taken
+    if data := record.request.get("data"):
+        again["data"] = ",".join(data)
     return Facts(
         session=record.id,
         centre=centre.id,

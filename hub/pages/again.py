@@ -33,10 +33,15 @@ def options(session: Json, *, placed: bool = True) -> dict[str, str]:
     asked = session.get("request")
     if isinstance(asked, Mapping):
         found = {str(k): str(v) for k, v in asked.items() if isinstance(v, str | int) and not isinstance(v, bool)}
+        if isinstance(asked.get("data"), list | tuple):
+            found["data"] = ",".join(str(name) for name in asked["data"])
+        if session.get("walltime"):
+            found.setdefault("walltime", f"{session['walltime']}s")  # the queue's usual time, if none was asked for
     else:
         units = {"cores": "", "memory": "M", "gpus": "", "walltime": "s"}
         found = {key: f"{session[key]}{unit}" for key, unit in units.items() if session.get(key) is not None}
     found.pop("server", None)
+    found.pop("language", None)  # the page's counts
     found |= {"centre": str(session.get("centre") or ""), "queue": str(session.get("queue") or "")}
     return {k: v for k, v in found.items() if v and (placed or k not in ("centre", "queue"))}
 

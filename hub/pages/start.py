@@ -32,6 +32,7 @@ from perijove.hub.pages.startform import (
     preference_of,
     query_of,
     remembered,
+    request_of,
     to_remember,
     wish_of,
 )
@@ -133,7 +134,7 @@ async def may_start(api: Api, owner: str, form: Mapping[str, str]) -> Json | Non
     elif row := await api.live(owner, server):
         created = moment(row.get("created"))
         soon = created and (datetime.now(UTC) - created).total_seconds() < TWICE
-        if soon and same_request(options_of(form), row.get("request")):
+        if soon and same_request(request_of(form), row.get("request")):
             return row
         fault = {"field": "server", "code": "name-taken" if server else "name-needed"}
     if fault:
@@ -206,8 +207,8 @@ def routes(router: APIRouter, site: Site) -> None:
         try:
             row = await may_start(api, person.name, form)
             if row is None:
-                spoken = {"language": language_of(request).code}
-                row = await api.start(form.get("server", "").strip(), spoken | options_of(form))
+                asked = request_of(form) | {"language": language_of(request).code}
+                row = await api.start(form.get("server", "").strip(), asked)
         except Refused as refused:
             shown = await values(request, person, form, refused_by_rule(refused))
             return site.page(request, "start.html", shown, person=person, status=400, address=address(form))

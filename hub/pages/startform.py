@@ -24,8 +24,10 @@ DEFAULTS = {"cores": "1", "memory": "", "gpus": "0", "walltime": "1"}
 FIELDS = (*DEFAULTS, "server", "project")
 #: What matters to the person, as the API names it.
 PREFERENCES = ("balanced", "start", "price", "data")
-#: Fields of the form that are no options of a request.
-OWN = frozenset({"place", "server", "centre", "queue", "_xsrf", "action", "instead", "prefer", "most", "data"})
+#: Fields of the form that are no options of a request; the language is the page's, whatever a link says.
+OWN = frozenset(
+    {"place", "server", "centre", "queue", "_xsrf", "action", "instead", "prefer", "most", "data", "language"}
+)
 #: A wanted data set is a field of its own with this prefix, since a form's fields are read one value each.
 DATA = "data."
 #: A plain number, which stands for the field's own unit.
@@ -96,10 +98,15 @@ def data_of(form: Mapping[str, str]) -> list[str]:
     return [key.removeprefix(DATA) for key in form if key.startswith(DATA) and key != DATA][:50]
 
 
+def request_of(form: Mapping[str, str]) -> dict[str, Any]:
+    """A request's options with the data sets that are wanted."""
+    return options_of(form) | {"data": data_of(form)}
+
+
 def wish_of(form: Mapping[str, str]) -> dict[str, Any]:
     """The body of a question for offers: the request without a place, and what matters."""
-    asked: dict[str, Any] = {k: v for k, v in options_of(form).items() if k not in ("centre", "queue")}
-    return asked | {"prefer": preference_of(form), "data": data_of(form)}
+    asked = {key: value for key, value in request_of(form).items() if key not in ("centre", "queue")}
+    return asked | {"prefer": preference_of(form)}
 
 
 def query_of(form: Mapping[str, str], **changes: str) -> str:

@@ -114,14 +114,16 @@ async def test_no_environment_is_asked_for_while_a_server_is_being_started_with_
 async def test_a_server_is_told_where_it_is_and_what_to_open_first(gateway: Gateway) -> None:
     await gateway.start()
     gateway.centre.auto = True
-    record = await gateway.open(open="papers/图 1.ipynb", language="zh", server="next")
+    record = await gateway.open(open="papers/图 1.ipynb", language="zh", server="next", data=["era5", "glass"])
     ready = await gateway.at(record.id, Stage.READY)
     environment = gateway.centre.live()[0].environment
     facts = Facts.read(environment)
     assert (facts.session, facts.centre, facts.server, facts.language) == (record.id, "alpha", "next", "zh")
     assert ready.ends_by
     assert facts.ends_by == ready.ends_by.timestamp()
-    assert dict(parse_qsl(facts.again)) == {"centre": "alpha", "kind": "lab", "cores": "1", "memory": "1024"}
+    again = {"centre": "alpha", "kind": "lab", "cores": "1", "memory": "1024", "data": "era5,glass"}
+    assert not record.request["walltime"], "the queue's usual time was taken"
+    assert dict(parse_qsl(facts.again)) == again | {"walltime": f"{record.walltime}s"}
     assert environment["JUPYTERHUB_DEFAULT_URL"] == "/lab/tree/papers/%E5%9B%BE%201.ipynb"
 
 

@@ -99,6 +99,42 @@ async def test_what_was_asked_for_counts_and_not_what_came_of_it(alice: httpx.As
     assert "no such option" not in page
 
 
+async def test_what_is_started_can_be_changed_and_started_with_its_time_and_its_data(
+    alice: httpx.AsyncClient, world: Any
+) -> None:
+    datasets = [{"name": name, "title": None, "path": "/d", "bytes": None} for name in ("era5", "glass", "other")]
+    world.broker.facts["tianjin"] = {"datasets": datasets}
+    await start(alice, world, cores="2", walltime="", **{"data.era5": "1", "data.glass": "1"})
+    (row,) = world.broker.sessions.values()
+    # As the broker keeps it: without a time, since the queue's usual time was taken.
+    row["request"] = Request.parse(row["request"]).model_dump(mode="json")
+    assert row["request"]["walltime"] is None
+    row |= ENDED | {"outcome": "cancelled", "walltime": 5400}
+    text = (await alice.get(f"sessions/{row['id']}")).text
+    query = next(link for link, words in links(text) if words == "Change and start")
+    page = (await alice.get(f"start?{query}")).text
+    assert 'id="f-walltime" name="walltime" value="1.5"' in page
+    assert [name in page for name in ('id="d-era5" checked', 'id="d-glass" checked', 'id="d-other" checked')] == [
+        True,
+        True,
+        False,
+    ]
+    again = hidden(text, '<div class="pj-actions')
+    assert (again["walltime"], again["data.era5"]) == ("1.5", "1")
+
+
+async def test_the_language_is_the_pages_and_no_links(alice: httpx.AsyncClient, world: Any) -> None:
+    page = (await alice.get("start?cores=2&language=zh")).text
+    assert 'name="language"' not in page
+    await start(alice, world, cores="2", language="zh")
+    (row,) = world.broker.sessions.values()
+    assert row["request"]["language"] == "en"
+    row |= ENDED | {"outcome": "cancelled"}
+    text = (await alice.get(f"sessions/{row['id']}")).text
+    assert "language=" not in "".join(query for query, _ in links(text))
+    assert "language" not in hidden(text, '<div class="pj-actions')
+
+
 async def test_another_centre_keeps_the_options_and_the_place_in_the_queue(
     alice: httpx.AsyncClient, federation: Any
 ) -> None:
