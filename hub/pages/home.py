@@ -18,8 +18,8 @@ from perijove.hub.pages.people import Person
 from perijove.hub.pages.presets import presets
 from perijove.hub.pages.views import PENDING, session_view
 
-#: What the page's script moves on: clocks, and the marker in a forecast.
-_CLOCKS = re.compile(rb'(data-(?:since|until)="[^"]*">)[^<]*|(?<=data-marker=)"[^>]*')
+#: What the page's script moves on: clocks, the marker in a forecast, the bar of the time left.
+_CLOCKS = re.compile(rb'(data-(?:since|until)="[^"]*">)[^<]*|(?:(?<=data-marker=)|(?<=data-left=))"[^>]*')
 #: Ended sessions that the home page lists.
 ENDED = 20
 

@@ -198,6 +198,16 @@ def test_another_centre_is_tried_without_losing_the_place_in_the_queue(filled: A
     assert filled.broker.sessions["queued"]["stage"] == "ending"
 
 
+def test_the_bar_of_the_time_left_goes_on_by_itself(filled: Any, visit: Callable[..., Any]) -> None:
+    page = visit(filled.url + ROOT).page
+    page.clock.install()
+    page.goto(filled.url + ROOT + "sessions/ready")
+    width = "Number(document.querySelector('[data-left]').getAttribute('width'))"
+    assert page.evaluate(width) > 200
+    page.clock.fast_forward("01:00:00")
+    page.wait_for_function(f"{width} > 100 && {width} < 125")
+
+
 def test_it_is_asked_for_notifications_by_a_button_alone(filled: Any, visit: Callable[..., Any]) -> None:
     visitor = visit(filled.url + ROOT)
     page, broker = visitor.page, filled.broker

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
+from perijove.hub.pages import views
 
+FORECAST = {"low": 120, "likely": 600, "high": 1800, "middle": [300, 900], "evidence": "history", "count": 84}
 HOSTILE = "<script>alert(1)</script>\" onload='x'"
 PAGES = ("", "start", "centres", "keys")
 
@@ -83,6 +86,29 @@ async def test_an_unchanged_fragment_is_not_sent_again(alice: httpx.AsyncClient,
     world.broker.add(stage="ended", outcome="completed", ended="2026-11-24T10:00:00Z")
     first = await alice.get("live")
     assert (await alice.get("live", params={"seen": first.headers["X-Mark"]})).status_code == 204
+
+
+@pytest.mark.parametrize("page", ["live", "sessions/s/live"])
+@pytest.mark.parametrize("stage", ["ready", "queued"])
+async def test_time_that_passes_is_no_reason_to_send_a_fragment_again(
+    alice: httpx.AsyncClient, world: Any, monkeypatch: pytest.MonkeyPatch, page: str, stage: str
+) -> None:
+    now = datetime.now(UTC)
+    ends = (now + timedelta(minutes=50)).isoformat() if stage == "ready" else None
+    row = world.broker.add(id="s", stage=stage, connected=True, walltime=3600, ends_by=ends, forecast=FORECAST)
+    first = await alice.get(page)
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Later:
+            return cls.fromtimestamp(now.timestamp() + 90, tz)
+
+    monkeypatch.setattr(views, "datetime", Later)
+    seen = {"seen": first.headers["X-Mark"]}
+    assert (await alice.get(page)).text != first.text, "clocks and pictures went on"
+    assert (await alice.get(page, params=seen)).status_code == 204
+    row["unknown_since"] = now.isoformat()
+    assert (await alice.get(page, params=seen)).status_code == 200
 
 
 async def test_a_session_page_that_waits_has_the_broker_watch(alice: httpx.AsyncClient, world: Any) -> None:

@@ -30,6 +30,10 @@ function tick(root) {
   for (const mark of root.querySelectorAll("[data-marker]")) {
     mark.setAttribute("x", 240 * Math.min(1, (now - Date.parse(mark.dataset.marker)) / 1000 / Number(mark.dataset.end)));
   }
+  for (const bar of root.querySelectorAll("[data-left]")) {
+    const part = (Date.parse(bar.dataset.left) - now) / 1000 / Number(bar.dataset.whole);
+    bar.setAttribute("width", 240 * Math.min(1, Math.max(0, part)));
+  }
   for (const node of root.querySelectorAll("[data-until]")) node.textContent = clock(Date.parse(node.dataset.until) - now);
 }
 
