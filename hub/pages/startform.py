@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
+from perijove.spawners.request import below
 from perijove.spawners.units import memory_from, time_from
 
 #: The resources of the form and what stands in an empty one.
@@ -45,6 +46,11 @@ def from_query(query: Iterable[tuple[str, str]]) -> dict[str, str]:
             form |= {f"{DATA}{one.strip()}": "1" for one in value[:500].split(",") if one.strip()}
         elif name not in ("lang", "next"):
             form[name] = value[:500]
+    try:
+        if "open" in form:
+            below(form["open"])
+    except ValueError:
+        del form["open"]  # the form does not show it: a fault there could not be mended
     for name, read in (("memory", memory_from), ("walltime", time_from)):
         raw = form.get(name, "").strip()
         try:

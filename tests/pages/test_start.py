@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import httpx
@@ -23,6 +24,21 @@ async def test_a_link_fills_the_form_and_starts_nothing(alice: httpx.AsyncClient
     assert 'value="tianjin/work" checked' in text
     assert "0.80 credits" in text
     assert not started(world)
+
+
+@pytest.mark.parametrize("path", ["../x", "/etc/passwd", "a//b", "a\\b", "x" * 400, "work/图 1.ipynb"])
+async def test_a_link_to_a_file_that_cannot_be_opened_starts_without_it(
+    alice: httpx.AsyncClient, world: Any, path: str
+) -> None:
+    text = (await alice.get("start", params={"cores": "2", "open": path})).text
+    good = path.endswith(".ipynb")
+    assert ('<input type="hidden" name="open"' in text) == good
+    assert "alert-danger" not in text
+    hidden = dict(re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)">', text))
+    answer = await alice.post("start", data=hidden | {"place": "tianjin/work", "action": "start"})
+    assert answer.status_code == 303
+    (row,) = world.broker.sessions.values()
+    assert row["request"].get("open") == (path if good else None)
 
 
 async def test_no_get_ever_starts_anything(alice: httpx.AsyncClient, world: Any) -> None:
