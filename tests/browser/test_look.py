@@ -176,7 +176,7 @@ def test_a_preset_and_what_matters_choose_without_a_page_load(filled: Any, visit
 def test_the_smallest_change_is_one_click(fake_gateway: Any, visit: Callable[..., Any]) -> None:
     page = visit(fake_gateway.url + ROOT + "start?cores=4&walltime=2h").page
     page.evaluate("window.stays = true")
-    page.get_by_role("button", name="Use 2 cores").click()
+    page.get_by_role("link", name="Use 2 cores").click()
     page.wait_for_selector("#p-small--work:checked:not([disabled])")
     assert page.input_value("#f-cores") == "2"
     assert page.inner_text("#say").startswith("Small centre")

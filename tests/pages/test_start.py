@@ -41,6 +41,12 @@ async def test_a_link_to_a_file_that_cannot_be_opened_starts_without_it(
     assert row["request"].get("open") == (path if good else None)
 
 
+async def test_what_looks_like_a_button_and_is_a_link_says_that_it_is_one(alice: httpx.AsyncClient) -> None:
+    text = (await alice.get("start", params={"cores": "4"})).text
+    (link,) = re.findall(r"<a [^>]*data-place[^>]*>", text)
+    assert "role=" not in link, "Space would have to press it"
+
+
 async def test_no_get_ever_starts_anything(alice: httpx.AsyncClient, world: Any) -> None:
     for page in ("start?action=start&place=tianjin/work", "start/offers?place=tianjin/work", "sessions?place=x"):
         await alice.get(page)
