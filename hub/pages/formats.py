@@ -15,6 +15,8 @@ from perijove.hub.pages.words import FAULTS, N_, OTHER_FAULT
 
 #: Short units for forecasts and waits: what a person says of a time that is not exact.
 BRIEF = ((86400, N_("{n} d")), (3600, N_("{n} h")), (60, N_("{n} min")))
+#: Characters of a text in a fault: as many as a drain's note may have.
+LONGEST = 500
 Unit = Literal["day", "hour", "minute", "second"]
 UNITS: tuple[tuple[Unit, int], ...] = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
 
@@ -147,7 +149,7 @@ class Formats:
             elif key in ("start", "end") and (when := moment(value)):
                 words[key] = self.time(when)
             else:
-                words[key] = str(value)[:200]
+                words[key] = str(value)[:LONGEST]
         return words
 
 

@@ -47,6 +47,14 @@ async def test_what_looks_like_a_button_and_is_a_link_says_that_it_is_one(alice:
     assert "role=" not in link, "Space would have to press it"
 
 
+async def test_a_drains_note_is_read_to_its_end(alice: httpx.AsyncClient, world: Any) -> None:
+    note = "n" * 493 + "the end"
+    fault = {"field": "centre", "code": "centre-drained", "message": "", "values": {"note": note, "centre": "x"}}
+    world.broker.refusal = (409, {"error": "x", "message": "y", "faults": [fault]})
+    answer = await alice.post("start", data={"_xsrf": world.xsrf(), "place": "tianjin/work", "cores": "1"})
+    assert note in answer.text
+
+
 async def test_no_get_ever_starts_anything(alice: httpx.AsyncClient, world: Any) -> None:
     for page in ("start?action=start&place=tianjin/work", "start/offers?place=tianjin/work", "sessions?place=x"):
         await alice.get(page)
