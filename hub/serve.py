@@ -19,6 +19,7 @@ from pathlib import Path
 import httpx
 from perijove.hub import proxy
 from perijove.hub.children import Child, Plan
+from perijove.hub.cli.words import _
 from perijove.hub.settings import Settings
 
 
@@ -38,14 +39,15 @@ def state_lock(settings: Settings) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise AlreadyRunning(f"a gateway is running with {settings.state_dir}") from None
+            words = _("a gateway is running with {folder}")
+            raise AlreadyRunning(words.format(folder=settings.state_dir)) from None
         yield
 
 
 def allow_many_files() -> None:
     """Lets the processes started from now on open as many files as the system grants: each session needs several
     sockets, and the usual soft limit (1,024) would be reached with some hundred sessions."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
@@ -144,5 +146,5 @@ async def serve(settings: Settings, config: Path) -> None:
     """Runs the gateway until it is interrupted; see `running` for what may be raised."""
     stop = asyncio.create_task(interrupted())
     async with running(settings, config):
-        print(f"Perijove is at {settings.url}/", flush=True)
+        print(_("Perijove is at {url}").format(url=f"{settings.url}/"), flush=True)
         await stop

@@ -12,7 +12,8 @@ from typing import Any, Self
 
 import click
 import httpx
-from perijove.hub.cli.words import _
+from perijove.hub.cli.inwords import refusal
+from perijove.hub.cli.words import N_, _
 from perijove.spawners.visible import visible
 
 #: Where the broker of a gateway with usual settings answers.
@@ -72,7 +73,8 @@ class Api:
         try:
             return httpx.Response(200, content=body).json()
         except ValueError:
-            raise ApiFailed(f"{where} answered with something that is not JSON: is this a gateway's address?") from None
+            words = _("{address} answered with something that is not JSON: is this a gateway's address?")
+            raise ApiFailed(words.format(address=where)) from None
 
 
 def _bounded(response: httpx.Response) -> bytes:
@@ -80,7 +82,8 @@ def _bounded(response: httpx.Response) -> bytes:
     for part in response.iter_bytes():
         size += len(part)
         if size > LONGEST:
-            raise ApiFailed(f"{response.url} answers with more than {LONGEST >> 20} MiB: this is no gateway")
+            words = _("{address} answers with more than {most} MiB: this is no gateway")
+            raise ApiFailed(words.format(address=response.url, most=LONGEST >> 20))
         parts.append(part)
     return b"".join(parts)
 
@@ -90,15 +93,16 @@ def _refusal(where: str, response: httpx.Response, body: bytes) -> str:
         said = httpx.Response(200, content=body).json()
     except ValueError:
         said = {}
-    words = visible(said.get("message", ""), 500) if isinstance(said, dict) else ""
-    if response.status_code in (401, 403):
-        return f"{where} refuses this token ({words or response.status_code}): {_HOW}"
-    if response.status_code == 404:
-        return words or f"there is nothing at {where}"
-    return f"{where} answered {response.status_code}: {words or 'no reason given'}"
+    said = said if isinstance(said, dict) else {}
+    words, code = visible(refusal(said), 500), response.status_code
+    if code in (401, 403):
+        return _("{address} refuses this token ({why}): {how}").format(address=where, why=words or code, how=_(_HOW))
+    if code == 404:
+        return words or _("there is nothing at {address}").format(address=where)
+    return _("{address} answered {code}: {why}").format(address=where, code=code, why=words or _("no reason given"))
 
 
-_HOW = (
+_HOW = N_(
     "use the gateway's broker.token (--token-file STATE_DIR/broker.token, or --config), "
     "or a token of your own from the hub's token page in PERIJOVE_TOKEN"
 )
@@ -129,11 +133,11 @@ def connect(url: str | None, token_file: Path | None, config: Path | None) -> Ap
     if file is None:
         token = os.environ.get("PERIJOVE_TOKEN", "")
         if not token:
-            raise click.UsageError(f"no token: {_HOW}")
+            raise click.UsageError(_("no token: {how}").format(how=_(_HOW)))
     else:
         token = _token_in(file)
     if not token.isascii() or not token.isprintable() or not 8 <= len(token) <= 4096:
-        raise click.UsageError(f"this is no token: {_HOW}")
+        raise click.UsageError(_("this is no token: {how}").format(how=_(_HOW)))
     return Api(url or os.environ.get("PERIJOVE_URL", DEFAULT_URL), token)
 
 
@@ -142,4 +146,4 @@ def _token_in(file: Path) -> str:
         with file.open("rb") as stream:
             return stream.read(5000).decode("ascii", "replace").strip()
     except OSError as error:
-        raise click.UsageError(f"{file}: {error.strerror}; {_HOW}") from None
+        raise click.UsageError(f"{file}: {error.strerror}; {_(_HOW)}") from None

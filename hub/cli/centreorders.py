@@ -9,10 +9,12 @@ from typing import Any
 
 import click
 from perijove.hub.cli import api
+from perijove.hub.cli.inwords import problem, stage
 from perijove.hub.cli.tables import as_json, table
-from perijove.hub.cli.words import _
+from perijove.hub.cli.words import N_, _
 from perijove.spawners.visible import visible
 
+_LEASES = {"here": N_("here"), "elsewhere": N_("elsewhere"), "nobody": N_("nobody")}
 JSON = click.option("--json", "json_", is_flag=True, help="The answer as JSON, for programs.")
 
 
@@ -24,7 +26,8 @@ class CentreName(click.ParamType[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The id, or a fault in words."""
         if not re.fullmatch(r"[a-z][a-z0-9-]{0,31}", str(value)):
-            self.fail(f"{visible(value, 40)!r} is no centre's id; `perijove centres` shows them", param, ctx)
+            words = _("'{value}' is no centre's id; `perijove centres` shows them")
+            self.fail(words.format(value=visible(value, 40)), param, ctx)
         return str(value)
 
 
@@ -97,25 +100,26 @@ def health(url: str | None, token_file: Path | None, config: Path | None, json_:
         answer = gateway.call("GET", "/watchers")
     rows = answer.get("watchers") if isinstance(answer, dict) else None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise api.ApiFailed("the gateway's list of watchers cannot be read: is it of another version?")
+        raise api.ApiFailed(_("the gateway's list of watchers cannot be read: is it of another version?"))
     if json_:
         click.echo(as_json(rows))
         return
-    head = ("CENTRE", "ANSWERS", "SINCE", "LEASE", "A MINUTE", "SESSIONS", "STARTS", "DETAIL")
+    times = (_("ANSWERS"), _("SINCE"), _("LEASE"), _("A MINUTE"))
+    head = (_("CENTRE"), *times, _("SESSIONS"), _("STARTS"), _("DETAIL"))
     click.echo(table(head, [_row(row) for row in rows]))
 
 
 def _row(row: Mapping[str, Any]) -> list[object]:
     answering = row.get("answering")
-    answers = "not asked" if answering is None else "yes" if answering else "no"
-    stages = row.get("sessions") or {}
+    answers = _("not asked") if answering is None else _("yes") if answering else _("no")
+    lease, stages = row.get("lease"), row.get("sessions") or {}
     return [
         row.get("id"),
         answers,
         row.get("unknown_since") or row.get("as_of"),
-        row.get("lease"),
+        _(_LEASES[lease]) if lease in _LEASES else lease,
         row.get("commands_per_minute"),
-        ", ".join(f"{count} {stage}" for stage, count in stages.items()) if isinstance(stages, dict) else "",
-        "drained" if row.get("drained") else "closed" if row.get("enabled") is False else "yes",
-        f"{row.get('problem')}: {row.get('detail')}" if row.get("problem") else "",
+        ", ".join(f"{count} {stage(code)}" for code, count in stages.items()) if isinstance(stages, dict) else "",
+        _("drained") if row.get("drained") else _("closed") if row.get("enabled") is False else _("yes"),
+        problem(str(row["problem"]), str(row.get("detail"))) if row.get("problem") else "",
     ]

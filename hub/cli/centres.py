@@ -13,7 +13,9 @@ from typing import Any
 import click
 from perijove.hub.cli import api
 from perijove.hub.cli.centreorders import drain, health, notice, undrain
+from perijove.hub.cli.inwords import amount
 from perijove.hub.cli.tables import as_json, table
+from perijove.hub.cli.words import _
 
 
 class _Listing(click.Group):
@@ -55,7 +57,8 @@ def list_(places: tuple[Path, ...], url: str | None, token_file: Path | None, co
         click.echo(as_json(found))
         return
     rows = [row for centre in found for row in _rows(centre)]
-    head = ("CENTRE", "NAME", "SYSTEM", "QUEUE", "CORES", "MEMORY", "GPUS", "LONGEST", "CORE-HOUR", "OPEN")
+    most = (_("CORES"), _("MEMORY"), _("GPUS"), _("LONGEST"))
+    head = (_("CENTRE"), _("NAME"), _("SYSTEM"), _("QUEUE"), *most, _("CORE-HOUR"), _("OPEN"))
     click.echo(table(head, rows))
 
 
@@ -73,32 +76,35 @@ def _entries(answer: Any) -> list[Mapping[str, Any]]:
     if isinstance(answer, dict):
         answer = answer.get("centres")
     if not isinstance(answer, list) or not all(isinstance(entry, dict) for entry in answer):
-        raise api.ApiFailed("the gateway's list of centres cannot be read: is it of another version?")
+        raise api.ApiFailed(_("the gateway's list of centres cannot be read: is it of another version?"))
     return answer
 
 
 def _rows(centre: Mapping[str, Any]) -> list[list[object]]:
-    from perijove.spawners.units import credits_text, memory_text, time_text
+    from perijove.hub.languages import of_environment
+    from perijove.spawners.units import credits_text
 
-    def words(value: Any, write: Any) -> str:
-        return write(value) if isinstance(value, int) else ""
+    def words(field: str, value: Any) -> str:
+        return amount(field, value) if isinstance(value, int) else ""
 
-    system = centre.get("scheduler")
+    system, name = centre.get("scheduler"), centre.get("name")
+    if isinstance(name, dict):
+        name = name.get(of_environment().code) or name.get("en")
     rows: list[list[object]] = []
     for queue in centre.get("queues") or ():
         price = queue.get("price") or {}
         rows.append(
             [
                 centre.get("id"),
-                (centre.get("name") or {}).get("en") if isinstance(centre.get("name"), dict) else centre.get("name"),
+                name,
                 system.get("system") if isinstance(system, dict) else centre.get("system", ""),
                 queue.get("name"),
                 queue.get("cores"),
-                words(queue.get("memory"), memory_text),
+                words("memory", queue.get("memory")),
                 queue.get("gpus"),
-                words(queue.get("max_time"), time_text),
-                words(price.get("core_hour"), credits_text),
-                "drained" if centre.get("drained") else "yes" if centre.get("enabled", True) else "no",
+                words("walltime", queue.get("max_time")),
+                credits_text(hour) if isinstance(hour := price.get("core_hour"), int) else "",
+                _("drained") if centre.get("drained") else _("yes") if centre.get("enabled", True) else _("no"),
             ]
         )
     return rows

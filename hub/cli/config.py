@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from perijove.hub.cli.inwords import no_such_centre
 from perijove.hub.cli.tables import as_json
+from perijove.hub.cli.words import ngettext
 
 PLACES = click.argument("places", metavar="[FILES|DIRECTORIES]...", nargs=-1, type=click.Path(path_type=Path))
 
@@ -41,7 +43,9 @@ def check(ctx: click.Context, places: tuple[Path, ...], json_: bool) -> None:
         click.echo(as_json({"ok": True, "centres": sorted(centres)}))
         return
     for centre in centres.values():
-        click.echo(f"{centre.id}: {centre.scheduler.system}, {len(centre.queues)} queue(s), good")
+        many = len(centre.queues)
+        words = ngettext("{centre}: {system}, {count} queue, good", "{centre}: {system}, {count} queues, good", many)
+        click.echo(words.format(centre=centre.id, system=centre.scheduler.system, count=many))
 
 
 @config.command()
@@ -52,18 +56,14 @@ def show(centre: str, places: tuple[Path, ...]) -> None:
 
     Memory is in MiB, time in seconds, prices in micro-credits.
     """
-    from perijove.spawners.centrefaults import nearest
     from perijove.spawners.centres import CentreFaults, load
-    from perijove.spawners.visible import visible
 
     try:
         centres = load(*places or (Path("centres"),))
     except CentreFaults as error:
         raise click.UsageError(str(error)) from None
     if centre not in centres:
-        near = nearest(centre, centres)
-        hint = f"; did you mean {near!r}?" if near else f"; there are: {', '.join(sorted(centres))}"
-        raise click.UsageError(f"there is no centre {visible(centre, 40)!r}{hint}")
+        raise click.UsageError(no_such_centre(centre, centres))
     click.echo(as_json(centres[centre].model_dump(mode="json")))
 
 

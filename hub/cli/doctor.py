@@ -6,11 +6,14 @@ import asyncio
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from perijove.hub.cli.tables import as_json
+from perijove.hub.cli.inwords import no_such_centre
+from perijove.hub.cli.tables import as_json, padded, width
+from perijove.hub.cli.words import N_, _, english
 from perijove.spawners.visible import visible
 
 if TYPE_CHECKING:
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
     from perijove.spawners.centre import Centre
     from perijove.spawners.trialwords import Step
 
-_MARKS = {"ok": "ok     ", "advice": "advice ", "failed": "FAILED ", "skipped": "skipped"}
+_MARKS = {"ok": N_("ok"), "advice": N_("advice"), "failed": N_("FAILED"), "skipped": N_("skipped")}
 
 
 @click.command()
@@ -58,8 +61,9 @@ def doctor(  # noqa: PLR0913, PLR0917  (click gives each option as an argument)
 
     settings = _settings(config)
     chosen = _chosen(names, places or ((settings.centres_dir,) if settings else ()))
-    steps = machine.check(settings)
-    gateway = running.check(settings) if settings else []
+    with english() if json_ else nullcontext():
+        steps = machine.check(settings)
+        gateway = running.check(settings) if settings else []
     # The embedded queue's program lies beside this Python, wherever the command was called from.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     options = {"queue": queue, "wait": float(wait), "job": not no_job}
@@ -73,11 +77,11 @@ def doctor(  # noqa: PLR0913, PLR0917  (click gives each option as an argument)
         ours = {"machine": steps, "gateway": gateway}
         click.echo(as_json({key: [step.as_dict() for step in done] for key, done in ours.items()} | {"centres": found}))
     else:
-        _print("this machine", steps)
+        _print(_("this machine"), steps)
         if gateway:
-            _print("the gateway that runs", gateway)
+            _print(_("the gateway that runs"), gateway)
         if not chosen:
-            click.echo("no centre was tried: name the settings (--config) or descriptions (--centres)", err=True)
+            click.echo(_("no centre was tried: name the settings (--config) or descriptions (--centres)"), err=True)
     failed = [step for done in (steps, gateway, *trials.values()) for step in done if step.state == "failed"]
     ctx.exit(1 if failed else 0)
 
@@ -94,12 +98,11 @@ def _settings(config: Path | None) -> Settings | None:
 
 
 def _chosen(names: tuple[str, ...], places: tuple[Path, ...]) -> list[Centre]:
-    from perijove.spawners.centrefaults import nearest
     from perijove.spawners.centres import CentreFaults, load
 
     if not places:
         if names:
-            raise click.UsageError("where are the centres described? Give --config FILE or --centres DIRECTORY")
+            raise click.UsageError(_("where are the centres described? Give --config FILE or --centres DIRECTORY"))
         return []
     try:
         known = load(*places)
@@ -107,9 +110,7 @@ def _chosen(names: tuple[str, ...], places: tuple[Path, ...]) -> list[Centre]:
         raise click.UsageError(str(error)) from None
     for name in names:
         if name not in known:
-            near = nearest(name, known)
-            hint = f"; did you mean {near!r}?" if near else f"; there are: {', '.join(known)}"
-            raise click.UsageError(f"there is no centre {visible(name, 40)!r}{hint}")
+            raise click.UsageError(no_such_centre(name, known))
     return [centre for centre in known.values() if not names or centre.id in names]
 
 
@@ -140,8 +141,11 @@ async def _one(centre: Centre, person: Any, options: Mapping[str, Any], *, quiet
 
 def _print(title: str, steps: list[Step]) -> None:
     click.echo(f"\n{title}")
+    marks = {state: _(mark) for state, mark in _MARKS.items()}
+    wide = max(width(mark) for mark in marks.values())
     for step in steps:
         took = f" ({step.seconds:.1f} s)" if step.seconds >= 0.05 else ""
-        click.echo(f"  {_MARKS[step.state]} {step.name}{took}{': ' + step.detail if step.detail else ''}")
+        name = f"{padded(marks[step.state], wide)} {_(step.name)}"
+        click.echo(f"  {name}{took}{': ' + step.detail if step.detail else ''}")
         if step.mend:
-            click.echo(f"          mend: {step.mend}")
+            click.echo(" " * (wide + 3) + _("mend: {advice}").format(advice=step.mend))

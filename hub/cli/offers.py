@@ -8,26 +8,20 @@ from typing import Any
 
 import click
 from perijove.hub.cli import api
+from perijove.hub.cli.inwords import amount, fault, span
 from perijove.hub.cli.tables import as_json, table
-from perijove.spawners.units import count_text, credits_text, memory_from, memory_text, time_text
+from perijove.hub.cli.words import N_, _, ngettext
+from perijove.spawners.units import credits_text, memory_from
 from perijove.spawners.visible import visible
 
 PREFERENCES = ("start", "price", "data", "balanced")
-#: How the value of a fix reads.
-_IN_WORDS = {
-    "cores": lambda n: count_text(n, "core"),
-    "memory": memory_text,
-    "gpus": lambda n: count_text(n, "GPU"),
-    "walltime": time_text,
-}
-_UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _REASONS = {
-    "soonest": "starts soonest",
-    "cheapest": "costs least",
-    "only-fit": "the only one that fits",
-    "best-balance": "the best balance of start, price and data",
+    "soonest": N_("starts soonest"),
+    "cheapest": N_("costs least"),
+    "only-fit": N_("the only one that fits"),
+    "best-balance": N_("the best balance of start, price and data"),
 }
-_TOO_OLD = "the gateway's offers cannot be read: is it of another version?"
+_TOO_OLD = N_("the gateway's offers cannot be read: is it of another version?")
 
 
 class Memory(click.ParamType[int]):
@@ -39,8 +33,8 @@ class Memory(click.ParamType[int]):
         """MiB, or a fault in words."""
         try:
             return memory_from(int(value) if str(value).isascii() and str(value).isdigit() else value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+        except ValueError:
+            self.fail(_('memory is a number of MiB or a text such as "512M" or "4G"'), param, ctx)
 
 
 @click.command()
@@ -89,7 +83,7 @@ def offers(  # noqa: PLR0913 - one parameter per option
     with api.connect(url, token_file, config) as gateway:
         answer = gateway.send("POST", "/offers", {key: value for key, value in wanted.items() if value})
     if not isinstance(answer, dict) or not isinstance(answer.get("offers"), list):
-        raise api.ApiFailed(_TOO_OLD)
+        raise api.ApiFailed(_(_TOO_OLD))
     good = [offer for offer in answer["offers"] if offer.get("fits")]
     if json_:
         click.echo(as_json(answer))
@@ -97,7 +91,7 @@ def offers(  # noqa: PLR0913 - one parameter per option
         try:
             click.echo(report(answer))
         except (KeyError, TypeError, ValueError):
-            raise api.ApiFailed(_TOO_OLD) from None
+            raise api.ApiFailed(_(_TOO_OLD)) from None
     ctx.exit(0 if good else 1)
 
 
@@ -111,52 +105,40 @@ def report(answer: Mapping[str, Any]) -> str:
     best = answer.get("recommended")
     parts = []
     if good:
-        parts.append(
-            table(
-                ("", "CENTRE", "QUEUE", "STARTS USUALLY IN", "9 OF 10 WITHIN", "FROM", "AT MOST", "DATA"),
-                [_row(offer) for offer in good],
-            )
-        )
+        when = (_("STARTS USUALLY IN"), _("9 OF 10 WITHIN"), _("FROM"))
+        head = ("", _("CENTRE"), _("QUEUE"), *when, _("AT MOST"), _("DATA"))
+        parts.append(table(head, [_row(offer) for offer in good]))
     if best:
-        parts.append(
-            f"* recommended: {visible(best['centre'], 40)}, queue {visible(best['queue'], 40)}: {_why(best['reasons'])}"
-        )
+        place = {"centre": visible(best["centre"], 40), "queue": visible(best["queue"], 40)}
+        words = _("* recommended: {centre}, queue {queue}: {why}")
+        parts.append(words.format(**place, why=_why(best["reasons"])))
     if not good:
-        parts.append("no centre can serve this request as it is")
+        parts.append(_("no centre can serve this request as it is"))
     if bad:
-        rows = [(o["centre"], o["queue"], f["message"], _help(f.get("fix"))) for o in bad for f in o["faults"]]
-        parts.append(table(("CENTRE", "QUEUE", "DOES NOT FIT", "WHAT WOULD HELP"), rows, 90))
+        rows = [(o["centre"], o["queue"], fault(f), _help(f.get("fix"))) for o in bad for f in o["faults"]]
+        parts.append(table((_("CENTRE"), _("QUEUE"), _("DOES NOT FIT"), _("WHAT WOULD HELP")), rows, 90))
     return "\n\n".join(parts)
 
 
 def _row(offer: Mapping[str, Any]) -> Sequence[object]:
     start = offer["start"]
     first, third = start["middle"]
-    data = [*offer["data"], *(f"no {name}" for name in offer["data_missing"])]
+    data = [*offer["data"], *(_("no {name}").format(name=name) for name in offer["data_missing"])]
     mark = "*" if offer["recommended"] else ""
-    silent = " (silent)" if offer.get("unknown_since") else ""
+    centre = _("{centre} (silent)").format(centre=offer["centre"]) if offer.get("unknown_since") else offer["centre"]
     usual, most = span(first, third), span(start["low"], start["high"])
-    price = f"{credits_text(offer['price'])} credits"
-    return mark, offer["centre"] + silent, offer["queue"], usual, most, _evidence(start), price, ", ".join(data)
+    price = _("{amount} credits").format(amount=credits_text(offer["price"]))
+    return mark, centre, offer["queue"], usual, most, _evidence(start), price, ", ".join(data)
 
 
 def _evidence(start: Mapping[str, Any]) -> str:
     if start["evidence"] in ("history", "both"):
-        return f"{count_text(start['count'], 'start')} in {count_text(start['days'], 'day')}"
-    return "what the centre says" if start["evidence"] == "centre" else "nothing known yet"
-
-
-def span(low: int, high: int) -> str:
-    """A range of seconds in words: "2-10 min", "5 min-4 h"."""
-    (first, unit), (last, last_unit) = _amount(low), _amount(high)
-    if first == last and unit == last_unit:
-        return f"{last} {last_unit}"
-    return f"{first}-{last} {last_unit}" if first == "0" or unit == last_unit else f"{first} {unit}-{last} {last_unit}"
-
-
-def _amount(seconds: int) -> tuple[str, str]:
-    size, unit = next((one for one in _UNITS if seconds >= 2 * one[0]), _UNITS[-1])
-    return f"{seconds / size:.{1 if size > 60 else 0}f}".removesuffix(".0"), unit
+        starts, days = start["count"], start["days"]
+        return _("{starts} in {days}").format(
+            starts=ngettext("{count} start", "{count} starts", starts).format(count=starts),
+            days=ngettext("{count} day", "{count} days", days).format(count=days),
+        )
+    return _("what the centre says") if start["evidence"] == "centre" else _("nothing known yet")
 
 
 def _why(reasons: Iterable[Mapping[str, Any]]) -> str:
@@ -165,11 +147,11 @@ def _why(reasons: Iterable[Mapping[str, Any]]) -> str:
 
 def _reason(code: str, values: Mapping[str, Any]) -> str:
     if code == "data-here":
-        return f"has {visible(', '.join(values['data']), 200)}"
-    return _REASONS.get(code, visible(code, 40))
+        return _("has {data}").format(data=visible(", ".join(values["data"]), 200))
+    return _(_REASONS[code]) if code in _REASONS else visible(code, 40)
 
 
 def _help(fix: Mapping[str, Any] | None) -> str:
     if fix is None:
-        return "another queue or centre"
-    return f"ask for at most {_IN_WORDS[fix['field']](fix['value'])}"
+        return _("another queue or centre")
+    return _("ask for at most {amount}").format(amount=amount(fix["field"], fix["value"]))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from perijove.hub.cli import api
+from perijove.hub.cli.words import N_, _
 from perijove.hub.settings import Settings
 from perijove.spawners.batch import BatchError, BatchProblem
 from perijove.spawners.link import LinkError, LinkProblem
@@ -20,35 +21,42 @@ def check(settings: Settings) -> list[Step]:
         with api.Api(settings.broker_api_url, file.read_text(encoding="ascii").strip()) as gateway:
             answer = gateway.call("GET", "/watchers")
     except OSError:
-        return [Step("gateway", "skipped", 0.0, f"it was never started: {file} is not there, or not for us")]
+        words = _("it was never started: {file} is not there, or not for us").format(file=file)
+        return [Step(N_("gateway"), "skipped", 0.0, words)]
     except api.ApiFailed as failed:
-        return [Step("gateway", "skipped", 0.0, f"its centres were not asked for: {failed.message}")]
+        words = _("its centres were not asked for: {why}").format(why=failed.message)
+        return [Step(N_("gateway"), "skipped", 0.0, words)]
     rows = answer.get("watchers", []) if isinstance(answer, dict) else []
     steps = [step for row in rows for step in _centre(row)]
-    return [Step("gateway", "ok", 0.0, f"it runs, with {len(rows)} centres"), *steps]
+    return [Step(N_("gateway"), "ok", 0.0, _("it runs, with {count} centres").format(count=len(rows))), *steps]
 
 
 def _centre(row: Mapping[str, Any]) -> list[Step]:
     name, steps = visible(row.get("id"), 40), []
     if row.get("answering") is False:
-        words = f"has not answered since {visible(row.get('unknown_since'), 40)}: {visible(row.get('detail'), 300)}"
+        words = _("has not answered since {since}: {detail}").format(
+            since=visible(row.get("unknown_since"), 40), detail=visible(row.get("detail"), 300)
+        )
         steps.append(Step(name, "failed", 0.0, words, _mend(str(row.get("problem")), str(row.get("detail")))))
     if row.get("lease") == "nobody":
-        words = "no process of the gateway looks after it"
-        steps.append(Step(name, "failed", 0.0, words, "see the broker's log; restart the gateway"))
+        words = _("no process of the gateway looks after it")
+        steps.append(Step(name, "failed", 0.0, words, _("see the broker's log; restart the gateway")))
     if drain := row.get("drained"):
-        words = f"takes no new sessions since {visible(drain.get('since'), 40)} ({visible(drain.get('by'), 60)})"
+        words = _("takes no new sessions since {since} ({who})").format(
+            since=visible(drain.get("since"), 40), who=visible(drain.get("by"), 60)
+        )
         note = f": {visible(drain['note'], 300)}" if drain.get("note") else ""
-        steps.append(Step(name, "advice", 0.0, words + note, f"when it may again: perijove centres undrain {name}"))
+        mend = _("when it may again: perijove centres undrain {centre}").format(centre=name)
+        steps.append(Step(name, "advice", 0.0, words + note, mend))
     return steps
 
 
 def _mend(problem: str, detail: str) -> str:
     """What to do about a failure of the watcher's; see `perijove.spawners.watcher.Failure`."""
-    kind, _, batch = problem.partition("batch-")
+    kind, _sign, batch = problem.partition("batch-")
     try:
         if batch:
             return mend_batch(BatchError(BatchProblem(batch), detail))
         return mend_link(LinkError(LinkProblem(kind), detail))
     except ValueError:  # of a newer broker
-        return "try it: perijove doctor CENTRE"
+        return _("try it: perijove doctor CENTRE")

@@ -9,10 +9,26 @@ from typing import Any
 
 import click
 from perijove.hub.cli import api
+from perijove.hub.cli.inwords import reason, stage
 from perijove.hub.cli.tables import as_json, table
-from perijove.hub.cli.words import _
+from perijove.hub.cli.words import N_, _
 from perijove.spawners.visible import visible
 
+#: The columns of a list, by the API's keys.
+_HEAD = {
+    "id": N_("ID"),
+    "owner": N_("OWNER"),
+    "server": N_("SERVER"),
+    "centre": N_("CENTRE"),
+    "queue": N_("QUEUE"),
+    "stage": N_("STAGE"),
+    "reason": N_("REASON"),
+    "job_id": N_("JOB_ID"),
+    "node": N_("NODE"),
+    "created": N_("CREATED"),
+}
+#: How the words for a code are found.
+_WORDS = {"stage": stage, "reason": reason}
 JSON = click.option("--json", "json_", is_flag=True, help="The answer as JSON, for programs.")
 
 
@@ -24,7 +40,8 @@ class SessionId(click.ParamType[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The id, or a fault in words."""
         if not re.fullmatch(r"[a-z2-7]{1,32}", str(value)):
-            self.fail(f"{visible(value, 40)!r} is no session's id; `perijove sessions list` shows them", param, ctx)
+            words = _("'{value}' is no session's id; `perijove sessions list` shows them")
+            self.fail(words.format(value=visible(value, 40)), param, ctx)
         return str(value)
 
 
@@ -50,8 +67,7 @@ def list_(
     if json_:
         click.echo(as_json(found))
         return
-    keys = ("id", "owner", "server", "centre", "queue", "stage", "reason", "job_id", "node", "created")
-    click.echo(table([key.upper() for key in keys], [[entry.get(key) for key in keys] for entry in found]))
+    click.echo(table([_(title) for title in _HEAD.values()], [_row(entry) for entry in found]))
     if not found:
         none = _("no sessions") if everything else _("no live sessions (--all lists those that ended, too)")
         click.echo(none, err=True)
@@ -114,8 +130,12 @@ def events(
             wait = 25
 
 
+def _row(entry: Mapping[str, Any]) -> list[object]:
+    return [_WORDS[key](str(entry.get(key) or "")) if key in _WORDS else entry.get(key) for key in _HEAD]
+
+
 def _line(event: Mapping[str, Any]) -> str:
-    words = (event.get("stage"), event.get("message") or event.get("code"))
+    words = (stage(str(event.get("stage") or "")), event.get("message") or event.get("code"))
     return " ".join([visible(event.get("at"), 40), *(visible(word, 300) for word in words if word)])
 
 
@@ -123,11 +143,11 @@ def _entries(answer: Any, name: str) -> list[Mapping[str, Any]]:
     if isinstance(answer, dict):
         answer = answer.get(name)
     if not isinstance(answer, list) or not all(isinstance(entry, dict) for entry in answer):
-        raise api.ApiFailed(f"the gateway's list of {name} cannot be read: is it of another version?")
+        raise api.ApiFailed(_("the gateway's answer cannot be read: is it of another version?"))
     return answer
 
 
 def _table(answer: Any) -> Mapping[str, Any]:
     if not isinstance(answer, dict):
-        raise api.ApiFailed("the gateway's answer cannot be read: is it of another version?")
+        raise api.ApiFailed(_("the gateway's answer cannot be read: is it of another version?"))
     return answer

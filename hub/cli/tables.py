@@ -17,13 +17,17 @@ def width(text: str) -> int:
     )
 
 
+def padded(text: str, wide: int) -> str:
+    """`text` with blanks behind it, so that it takes `wide` cells."""
+    return text + " " * (wide - width(text))
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[object]], limit: int = 48) -> str:
     """Rows under a head; each cell is made visible and cut to `limit` characters."""
     cells = [list(head), *([visible("" if cell is None else cell, limit) for cell in row] for row in rows)]
     widths = [max(width(row[column]) for row in cells) for column in range(len(head))]
     return "\n".join(
-        "  ".join(cell + " " * (wide - width(cell)) for cell, wide in zip(row, widths, strict=True)).rstrip()
-        for row in cells
+        "  ".join(padded(cell, wide) for cell, wide in zip(row, widths, strict=True)).rstrip() for row in cells
     )
 
 

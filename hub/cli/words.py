@@ -8,16 +8,44 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import click
+
+_english: ContextVar[bool] = ContextVar("english", default=False)
 
 
 def _(message: str) -> str:
     """`message` in the language of the terminal."""
     from perijove.hub.languages import of_environment
 
-    return of_environment().gettext(message)
+    return message if _english.get() else of_environment().gettext(message)
+
+
+def ngettext(one: str, many: str, number: int) -> str:
+    """The form of `one` or `many` for `number`, in the language of the terminal."""
+    from perijove.hub.languages import of_environment
+
+    if _english.get():
+        return one if number == 1 else many
+    return of_environment().ngettext(one, many, number)
+
+
+def N_(message: str) -> str:
+    """`message` itself: a mark for the catalogue."""
+    return message
+
+
+@contextmanager
+def english() -> Iterator[None]:
+    """Messages stay English in the block: for JSON, whose reader does not speak the language of the terminal."""
+    before = _english.set(True)
+    try:
+        yield
+    finally:
+        _english.reset(before)
 
 
 def tidy(text: str) -> str:

@@ -57,7 +57,11 @@ def inside() -> dict[str, str]:
 
 def messages() -> dict[str, str]:
     """All messages that the catalogues have."""
-    code = ("pages/**.py", "cli/**.py", "rundemo.py")
+    code = (
+        "pages/**.py",
+        "cli/**.py",
+        *(f"{name}.py" for name in ("children", "machine", "proxy", "rundemo", "serve")),
+    )
     methods = [("**/templates/**.html", "jinja2"), *((place, "python") for place in code)]
     return _messages(TOP / "hub", methods) | help_texts() | inside()
 

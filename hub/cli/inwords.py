@@ -1,0 +1,112 @@
+"""What the API answers, as a person reads it in a terminal: amounts, ranges of time, faults, and words for codes.
+
+In English amounts are those of `perijove.spawners.units`, faults are the API's own messages and codes stay codes, which
+one can look for. Other languages have the words of the pages; these are loaded for them alone, as they take a third of
+a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from perijove.hub.cli.words import N_, _
+from perijove.spawners.units import count_text, memory_text, time_text
+from perijove.spawners.visible import visible
+
+if TYPE_CHECKING:
+    from perijove.hub.pages.formats import Formats
+
+_AMOUNTS = {
+    "cores": lambda n: count_text(n, "core"),
+    "memory": memory_text,
+    "gpus": lambda n: count_text(n, "GPU"),
+    "walltime": time_text,
+}
+_UNITS = ((86400, N_("{n} d")), (3600, N_("{n} h")), (60, N_("{n} min")), (1, N_("{n} s")))
+
+
+def _formats() -> Formats | None:
+    """The pages' formats of the terminal's language; None for English."""
+    from perijove.hub.languages import of_environment
+
+    language = of_environment()
+    if not language.words:
+        return None
+    from perijove.hub.pages.formats import Formats
+
+    return Formats(language)
+
+
+def amount(field: str, value: int) -> str:
+    """So much of a field of a request: "4 cores", "8 GiB", "2 hours". Raises KeyError for a field that has none."""
+    english = _AMOUNTS[field]
+    return formats.amount(field, value) if (formats := _formats()) else english(value)
+
+
+def fault(said: Mapping[str, Any]) -> str:
+    """What a fault of the API says; raises KeyError where it says nothing."""
+    return formats.fault(said) if (formats := _formats()) else said["message"]
+
+
+def refusal(said: Mapping[str, Any]) -> str:
+    """What an error of the API says: each fault in the terminal's language, or its message where it names none."""
+    faults = said.get("faults")
+    if not (formats := _formats()) or not isinstance(faults, list) or not all(isinstance(one, dict) for one in faults):
+        return str(said.get("message", ""))
+    words = ((one.get("field"), formats.fault(one)) for one in faults)
+    return "; ".join(f"{field}: {text}" if field else text for field, text in words) or str(said.get("message", ""))
+
+
+def stage(code: str) -> str:
+    """How far a session is."""
+    if not (formats := _formats()):
+        return code
+    from perijove.hub.pages.words import STAGES
+
+    return formats.language.gettext(STAGES[code].words) if code in STAGES else code
+
+
+def reason(code: str) -> str:
+    """Why a session waits, or how it ended."""
+    if not (formats := _formats()):
+        return code
+    from perijove.hub.pages.words import REASONS
+
+    return formats.language.gettext(REASONS[code].short) if code in REASONS else code
+
+
+def problem(code: str, detail: str) -> str:
+    """Why a centre does not answer, and what its login node said."""
+    if formats := _formats():
+        from perijove.hub.pages.operatorwords import PROBLEMS
+
+        if code in PROBLEMS:
+            return f"{formats.language.gettext(PROBLEMS[code].sentence)} {detail}"
+    return f"{code}: {detail}"
+
+
+def span(low: int, high: int) -> str:
+    """A range of seconds: "2-10 min", "5 min-4 h"."""
+    (first, unit), (last, last_unit) = _rounded(low), _rounded(high)
+    if first == last and unit == last_unit:
+        return _(unit).format(n=last)
+    if first == "0" or unit == last_unit:
+        return _(last_unit).format(n=f"{first}-{last}")
+    return f"{_(unit).format(n=first)}-{_(last_unit).format(n=last)}"
+
+
+def _rounded(seconds: int) -> tuple[str, str]:
+    size, unit = next((one for one in _UNITS if seconds >= 2 * one[0]), _UNITS[-1])
+    return f"{seconds / size:.{1 if size > 60 else 0}f}".removesuffix(".0"), unit
+
+
+def no_such_centre(name: str, known: Mapping[str, object]) -> str:
+    """That there is no centre `name`, with the one that was probably meant, or all."""
+    from perijove.spawners.centrefaults import nearest
+
+    if near := nearest(name, known):
+        words = _("there is no centre '{name}'; did you mean '{near}'?")
+        return words.format(name=visible(name, 40), near=near)
+    words = _("there is no centre '{name}'; there are: {names}")
+    return words.format(name=visible(name, 40), names=", ".join(sorted(known)))
