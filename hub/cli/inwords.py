@@ -7,7 +7,7 @@ a second.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from perijove.hub.cli.words import N_, _
@@ -45,17 +45,28 @@ def amount(field: str, value: int) -> str:
 
 
 def fault(said: Mapping[str, Any]) -> str:
-    """What a fault of the API says; raises KeyError where it says nothing."""
-    return formats.fault(said) if (formats := _formats()) else said["message"]
+    """What a fault of the API says. Raises KeyError or TypeError where it is none."""
+    if not (formats := _formats()):
+        return str(said["message"])
+    if not isinstance(said["values"], dict):
+        raise TypeError
+    return formats.fault(said)
 
 
 def refusal(said: Mapping[str, Any]) -> str:
-    """What an error of the API says: each fault in the terminal's language, or its message where it names none."""
-    faults = said.get("faults")
-    if not (formats := _formats()) or not isinstance(faults, list) or not all(isinstance(one, dict) for one in faults):
-        return str(said.get("message", ""))
-    words = ((one.get("field"), formats.fault(one)) for one in faults)
-    return "; ".join(f"{field}: {text}" if field else text for field, text in words) or str(said.get("message", ""))
+    """What an error of the API says: its faults in the terminal's language, or its message where it names none."""
+    message, faults = str(said.get("message", "")), said.get("faults")
+    if not _formats() or not isinstance(faults, list):
+        return message
+    try:
+        return joined(f"{one['field']}: {fault(one)}".removeprefix(": ") for one in faults) or message
+    except (KeyError, TypeError):
+        return message
+
+
+def joined(parts: Iterable[str]) -> str:
+    """Some words in a row."""
+    return formats.commas(list(parts)) if (formats := _formats()) else "; ".join(parts)
 
 
 def stage(code: str) -> str:

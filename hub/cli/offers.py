@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 from perijove.hub.cli import api
-from perijove.hub.cli.inwords import amount, fault, span
+from perijove.hub.cli.inwords import amount, fault, joined, span
 from perijove.hub.cli.tables import as_json, table
 from perijove.hub.cli.words import N_, _, ngettext
 from perijove.spawners.units import credits_text, memory_from
@@ -142,7 +142,7 @@ def _evidence(start: Mapping[str, Any]) -> str:
 
 
 def _why(reasons: Iterable[Mapping[str, Any]]) -> str:
-    return "; ".join(_reason(str(reason["code"]), reason["values"]) for reason in reasons)
+    return joined(_reason(str(reason["code"]), reason["values"]) for reason in reasons)
 
 
 def _reason(code: str, values: Mapping[str, Any]) -> str:
