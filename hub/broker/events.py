@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 #: Every code there is, and how it reads.
@@ -49,9 +49,9 @@ class _Values(dict[str, Any]):
         return "?"
 
 
-def message(code: str, values: Mapping[str, Any]) -> str:
-    """The English words for an event."""
-    return MESSAGES.get(code, code).format_map(_Values(values)).strip()
+def message(code: str, values: Mapping[str, Any], gettext: Callable[[str], str] = str) -> str:
+    """The words for an event: English, or those of `gettext`'s language."""
+    return gettext(MESSAGES.get(code, code)).format_map(_Values(values)).strip()
 
 
 def bounded(values: Mapping[str, Any]) -> dict[str, Any]:

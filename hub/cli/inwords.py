@@ -79,12 +79,28 @@ def stage(code: str) -> str:
 
 
 def reason(code: str) -> str:
-    """Why a session waits, or how it ended."""
+    """Why a session waits, or how it ended; "" where there is nothing to say."""
+    if code == "none":
+        return ""
     if not (formats := _formats()):
         return code
     from perijove.hub.pages.words import REASONS
 
     return formats.language.gettext(REASONS[code].short) if code in REASONS else code
+
+
+def event(said: Mapping[str, Any]) -> str:
+    """What happened to a session."""
+    code, values = str(said.get("code") or ""), said.get("values")
+    message = str(said.get("message") or code)
+    if not (formats := _formats()) or not isinstance(values, dict):
+        return message
+    from perijove.hub.broker import events
+
+    if code not in events.MESSAGES:  # of a newer broker
+        return message
+    words = {key: reason(str(values[key])) for key in ("reason", "outcome") if key in values}
+    return events.message(code, values | words, formats.language.gettext)
 
 
 def problem(code: str, detail: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 from perijove.hub.cli import api
-from perijove.hub.cli.inwords import reason, stage
+from perijove.hub.cli.inwords import event, reason, stage
 from perijove.hub.cli.tables import as_json, table
 from perijove.hub.cli.words import N_, _
 from perijove.spawners.visible import visible
@@ -122,10 +122,10 @@ def events(
         while True:
             answer = gateway.call("GET", f"/sessions/{session}/events", after=after, wait=wait)
             fresh = _entries(answer, "events")
-            for event in fresh:
-                click.echo(as_json(event) if json_ else _line(event))
-                after = max(after, number if isinstance(number := event.get("id"), int) else 0)
-            if not follow or any(event.get("stage") == "ended" for event in fresh):
+            for one in fresh:
+                click.echo(as_json(one) if json_ else _line(one))
+                after = max(after, number if isinstance(number := one.get("id"), int) else 0)
+            if not follow or any(one.get("stage") == "ended" for one in fresh):
                 return
             wait = 25
 
@@ -134,9 +134,9 @@ def _row(entry: Mapping[str, Any]) -> list[object]:
     return [_WORDS[key](str(entry.get(key) or "")) if key in _WORDS else entry.get(key) for key in _HEAD]
 
 
-def _line(event: Mapping[str, Any]) -> str:
-    words = (stage(str(event.get("stage") or "")), event.get("message") or event.get("code"))
-    return " ".join([visible(event.get("at"), 40), *(visible(word, 300) for word in words if word)])
+def _line(entry: Mapping[str, Any]) -> str:
+    words = (stage(str(entry.get("stage") or "")), event(entry))
+    return " ".join([visible(entry.get("at"), 40), *(visible(word, 300) for word in words if word)])
 
 
 def _entries(answer: Any, name: str) -> list[Mapping[str, Any]]:

@@ -6,6 +6,7 @@ from importlib.metadata import entry_points
 
 from perijove.hub.broker.events import MESSAGES
 from perijove.hub.docs.voice import Voice, code
+from perijove.hub.languages import languages
 from perijove.hub.pages import words
 from perijove.spawners.kinds import LAB, kind
 
@@ -28,7 +29,7 @@ def page(voice: Voice) -> str:
         [code(name) or say("(empty)"), word(text.short), f"{word(text.sentence)} {word(text.advice)}".strip()]
         for name, text in words.REASONS.items()
     ]
-    events = [[code(name), say(text)] for name, text in MESSAGES.items()]
+    events = [[code(name), languages()[voice.language].gettext(text)] for name, text in MESSAGES.items()]
     names = sorted({LAB.name, *(entry.name for entry in entry_points(group="perijove.kinds"))})
     kinds = [[code(found.name), code(found.default_url), code(" ".join(found.arguments))] for found in map(kind, names)]
     return "\n".join(

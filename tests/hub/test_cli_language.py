@@ -48,7 +48,17 @@ def answer(request: httpx.Request) -> httpx.Response:
     """What a gateway with two centres, one session and one silent centre answers."""
     found: dict[str, Any] = {
         "sessions": {"sessions": [SESSION]},
-        "events": {"events": [{"id": 1, "at": "08:00", "stage": "ended", "code": "walltime"}]},
+        "events": {
+            "events": [
+                {
+                    "id": 1,
+                    "at": "08:00",
+                    "stage": "ended",
+                    "code": "ended",
+                    "values": {"outcome": "walltime", "detail": ""},
+                }
+            ]
+        },
         "watchers": {"watchers": [WATCHER]},
     }
     last = request.url.path.rpartition("/")[2]
@@ -129,7 +139,7 @@ def test_sessions_are_listed_with_the_words_of_the_pages() -> None:
     row = result.output.splitlines()[1]
     places = {"状态": "排队中", "原因": "暂无空闲节点", "超算中心": "天津"}
     assert {title: begins(row, word) for title, word in places.items()} == {title: at[title] for title in places}
-    assert "08:00 已结束 walltime" in run("sessions", "events", "abc").output
+    assert "08:00 已结束 会话已结束：" in run("sessions", "events", "abc").output
     assert "“A”不是会话编号" in run("sessions", "stop", "A").stderr
 
 

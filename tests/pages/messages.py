@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 from babel.messages.extract import extract_from_dir
+from perijove.hub.broker.events import MESSAGES
 from perijove.hub.cli import COMMANDS, main
 from perijove.hub.cli.words import tidy
 
@@ -50,6 +51,11 @@ def help_texts() -> dict[str, str]:
     return found
 
 
+def events() -> dict[str, str]:
+    """What happens to sessions; the broker has it in English, for every reader."""
+    return dict.fromkeys(MESSAGES.values(), "broker/events.py")
+
+
 def inside() -> dict[str, str]:
     """The messages inside JupyterLab."""
     return _messages(INSIDE, [("**.js", "javascript")])
@@ -63,7 +69,7 @@ def messages() -> dict[str, str]:
         *(f"{name}.py" for name in ("children", "machine", "proxy", "rundemo", "serve")),
     )
     methods = [("**/templates/**.html", "jinja2"), *((place, "python") for place in code)]
-    return _messages(TOP / "hub", methods) | help_texts() | inside()
+    return _messages(TOP / "hub", methods) | help_texts() | events() | inside()
 
 
 def words_inside(chinese: dict[str, str]) -> str:
