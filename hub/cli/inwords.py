@@ -80,9 +80,7 @@ def stage(code: str) -> str:
 
 def reason(code: str) -> str:
     """Why a session waits, or how it ended; "" where there is nothing to say."""
-    if code == "none":
-        return ""
-    if not (formats := _formats()):
+    if not code or not (formats := _formats()):
         return code
     from perijove.hub.pages.words import REASONS
 

@@ -47,7 +47,7 @@ def run(*arguments: object, language: str = "zh_CN.UTF-8") -> Result:
 def answer(request: httpx.Request) -> httpx.Response:
     """What a gateway with two centres, one session and one silent centre answers."""
     found: dict[str, Any] = {
-        "sessions": {"sessions": [SESSION]},
+        "sessions": {"sessions": [SESSION, {"id": "def", "stage": "ready", "reason": ""}]},
         "events": {
             "events": [
                 {
@@ -136,7 +136,8 @@ def test_sessions_are_listed_with_the_words_of_the_pages() -> None:
     result = run("sessions", "list")
     head = ["编号", "用户", "服务器名", "超算中心", "队列", "状态", "原因", "作业号", "节点", "创建时间"]
     at = dict(zip(head, columns(result.output, head), strict=True))
-    row = result.output.splitlines()[1]
+    row, other = result.output.splitlines()[1:]
+    assert other.split() == ["def", "运行中"]
     places = {"状态": "排队中", "原因": "暂无空闲节点", "超算中心": "天津"}
     assert {title: begins(row, word) for title, word in places.items()} == {title: at[title] for title in places}
     assert "08:00 已结束 会话已结束：" in run("sessions", "events", "abc").output
