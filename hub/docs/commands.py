@@ -22,7 +22,9 @@ def page(voice: Voice) -> str:
     """Every command, with its help."""
     parts = [f"# {voice.say('Reference: commands')}\n\n{voice.say(_HEAD)}\n"]
     with _terminal(voice.language):
-        root = click.Context(main, info_name="perijove", max_content_width=WIDTH, terminal_width=WIDTH)
+        root = click.Context(
+            main, info_name="perijove", max_content_width=WIDTH, terminal_width=WIDTH, **main.context_settings
+        )
         for context in _contexts(root):
             level = "##" if context.command_path.count(" ") < 2 else "###"
             help_ = "\n".join(line.rstrip() for line in context.command.get_help(context).splitlines())
@@ -58,6 +60,5 @@ def _contexts(context: click.Context) -> Iterator[click.Context]:
                     parent=context,
                     max_content_width=WIDTH,
                     terminal_width=WIDTH,
-                    help_option_names=["-h", "--help"],
                 )
             )
