@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo docs test test-real bench lint clean
+.PHONY: help setup demo docs test test-real soak bench lint clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -28,9 +28,13 @@ test: $(READY)  ## All tests that need nothing but Python
 
 test-real: $(READY)  ## On Debian as root: install and run the real batch systems and the browser, too
 	$(BIN)/python -m perijove.testbed.install
-	PERIJOVE_REAL=1 $(BIN)/python -m pytest -m "real and not browser"
+	PERIJOVE_REAL=1 $(BIN)/python -m pytest -m "real and not browser and not soak"
 	@# In a process of its own: Playwright's synchronous interface keeps an event loop running, beside which no other can.
 	PERIJOVE_REAL=1 $(BIN)/python -m pytest -m browser
+
+soak: $(READY)  ## The rest of the kills at each step, which would make test-real too long
+	$(BIN)/python -m perijove.testbed.install
+	PERIJOVE_REAL=1 $(BIN)/python -m pytest -m soak
 
 bench: $(READY)  ## Side by side with what one would use instead (Debian, root); deploy/bench/README.md has figures
 	$(BIN)/python deploy/bench/offers.py
@@ -39,6 +43,7 @@ bench: $(READY)  ## Side by side with what one would use instead (Debian, root);
 	$(BIN)/python deploy/bench/commands.py
 	$(BIN)/python deploy/bench/start.py
 	$(BIN)/python deploy/bench/scale.py 2>/dev/null
+	$(BIN)/python deploy/bench/gateway.py 2>/dev/null
 	$(BIN)/python deploy/bench/tunnel.py
 
 lint: $(READY)  ## Style and types

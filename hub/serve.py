@@ -7,19 +7,19 @@ state directory or the environment, never through arguments. One supervisor per 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import resource
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import httpx
 from perijove.hub import proxy
 from perijove.hub.children import Child, Plan
 from perijove.hub.cli.words import _
+from perijove.hub.locks import exclusive
 from perijove.hub.settings import Settings
 
 
@@ -34,10 +34,9 @@ def state_lock(settings: Settings) -> Iterator[None]:
     Raises:
         AlreadyRunning: another process holds it.
     """
-    path = settings.directory() / "lock"
-    with path.open("a", encoding="ascii") as file:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stack.enter_context(exclusive(settings.directory() / "lock"))
         except BlockingIOError:
             words = _("a gateway is running with {folder}")
             raise AlreadyRunning(words.format(folder=settings.state_dir)) from None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import importlib.util
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,6 +25,7 @@ from perijove.hub.broker.identity import Identities
 from perijove.hub.broker.metrics import Metrics, Timed
 from perijove.hub.broker.metrics import router as metrics_router
 from perijove.hub.broker.sessions import Sessions, utc_now
+from perijove.hub.locks import exclusive
 from perijove.hub.settings import Settings
 from perijove.spawners.batch import batch_system
 from perijove.spawners.centre import Centre
@@ -40,14 +43,16 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        await asyncio.to_thread(centres.reload)
-        await broker.start()
-        try:
-            yield
-        finally:
-            await broker.stop()
-            await links.close()
-            await hub.close()
+        # One broker per state directory: it may take its predecessor's leases at once, as that one is dead.
+        with exclusive(settings.directory() / "broker.lock"):
+            await asyncio.to_thread(centres.reload)
+            await broker.start()
+            try:
+                yield
+            finally:
+                await broker.stop()
+                await links.close()
+                await hub.close()
 
     auth = Auth(settings.secret("broker.token"), hub, settings.secret("metrics.token"))
     app = application(broker, auth, settings.broker_prefix, lifespan)
@@ -99,9 +104,15 @@ def real_parts(
         per_person=settings.launch_limits.per_person,
         context=context,
         reload=centres.reload,
+        holder=_holder(settings),
         retention=settings.retention,
     )
     return parts, links
+
+
+def _holder(settings: Settings) -> str:
+    """Who the broker of this state directory on this machine is, after a restart, too; it tells no secret."""
+    return hashlib.sha256(f"{socket.gethostname()} {settings.secret('broker.token')}".encode()).hexdigest()[:16]
 
 
 def _with_folder(settings: Settings) -> str:

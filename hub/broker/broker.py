@@ -61,6 +61,8 @@ class Parts:
     #: Makes the context of one centre.
     context: Callable[[Centre, Sessions], Context]
     reload: Callable[[], object] = lambda: None
+    #: Whose the leases are: another broker waits until they have run out, the same one started again does not.
+    holder: str = field(default_factory=lambda: secrets.token_hex(8))
     retention: Retention = field(default_factory=Retention)
 
 
@@ -71,7 +73,7 @@ class Broker:
         self.parts = parts
         self.bulletin = Bulletin()
         self.sessions = Sessions(parts.database, self.bulletin, parts.clock, parts.ports)
-        self.holder = secrets.token_hex(8)
+        self.holder = parts.holder
         self.leases = Leases(parts.database, self.holder, parts.clock, parts.timing.lease)
         self.orders = Orders(parts.database, parts.clock)
         self.keepers: dict[str, Keeper] = {}

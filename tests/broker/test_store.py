@@ -126,6 +126,7 @@ async def test_one_of_two_has_the_lease_until_it_runs_out(sessions: Sessions) ->
     assert not await one.take("alpha")
     await two.release("alpha")
     assert await one.take("alpha")
+    assert await Leases(sessions.database, "one", lambda: now[0], 30).take("alpha")  # the same one, started again
 
 
 async def test_the_migrations_make_the_tables_that_the_code_has(sessions: Sessions, url: str) -> None:

@@ -2,7 +2,7 @@
 
 `crashes()` makes `perijove.hub.serve` start the broker as `python -m harness.crashing` instead; `arm` says at which
 point (see `Context.reach`) which processes get SIGKILL. A submission that was lost is known to be lost sooner than in
-production, and the lease of a broker that died runs out sooner.
+production.
 """
 
 from __future__ import annotations
@@ -76,5 +76,5 @@ async def reach(settings: Settings, point: str) -> None:
 
 if __name__ == "__main__":
     app.Context = partial(app.Context, reach=partial(reach, from_environment()))  # type: ignore[misc,assignment]
-    app.Timing = partial(app.Timing, submit_timeout=8.0, submit_grace=20.0, lease=4.0, lease_every=1.0)  # type: ignore[misc,assignment]
+    app.Timing = partial(app.Timing, submit_timeout=8.0, submit_grace=20.0)  # type: ignore[misc,assignment]
     main()

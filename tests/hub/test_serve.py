@@ -15,6 +15,7 @@ import psutil
 import pytest
 from perijove.hub import proxy
 from perijove.hub.children import Child, Plan, StartFailed
+from perijove.hub.locks import exclusive
 from perijove.hub.serve import AlreadyRunning, allow_many_files, hub_config_file, plans, state_lock
 from perijove.hub.settings import Settings
 
@@ -135,3 +136,10 @@ def test_a_gateway_may_open_as_many_files_as_the_system_grants() -> None:
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_lock_is_one_processs_alone_and_given_back(tmp_path: Path) -> None:
+    with exclusive(tmp_path / "lock"), pytest.raises(BlockingIOError), exclusive(tmp_path / "lock"):
+        pass
+    with exclusive(tmp_path / "lock"):
+        pass
