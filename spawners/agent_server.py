@@ -216,7 +216,19 @@ async def _serve_request(agent: Agent, process: asyncssh.SSHServerProcess[bytes]
 
 
 async def listen(agent: Agent, sockets: Sequence[socket.socket]) -> list[Any]:
-    """Serve on the agent's `sockets` (`agent_net.bind`); everything that is to be closed at the end. Raises OSError."""
+    """Serve on the agent's `sockets` (`agent_net.bind`); everything that is to be closed at the end. Raises OSError.
+
+    Where that fails or is cancelled, the sockets are closed.
+    """
+    try:
+        return await _listen(agent, sockets)
+    except BaseException:
+        for sock in sockets:
+            sock.close()
+        raise
+
+
+async def _listen(agent: Agent, sockets: Sequence[socket.socket]) -> list[Any]:
     keep_buffers()
     host_key = asyncssh.import_private_key(agent.keys.host_key)
     keys = [asyncssh.import_public_key(key) for key in agent.keys.client_keys]
