@@ -38,6 +38,7 @@ soak: $(READY)  ## The rest of the kills at each step, which would make test-rea
 
 bench: $(READY)  ## Side by side with what one would use instead (Debian, root); deploy/bench/README.md has figures
 	$(BIN)/python deploy/bench/offers.py
+	$(BIN)/python deploy/bench/pages.py
 	$(BIN)/python deploy/bench/forecast.py
 	$(BIN)/perijove testbed up
 	$(BIN)/python deploy/bench/commands.py
