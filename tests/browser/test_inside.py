@@ -42,7 +42,7 @@ def test_a_short_session_warns_saves_leads_on_and_ends_well(demo: Any, visit: Ca
     demo.sign_in(page, "alice")
     session = begin(page, demo, "walltime=300")
     page.wait_for_url("**/user/alice/lab**", timeout=START)
-    item = page.get_by_role("button", name="in Zhengzhou (demo)")
+    item = page.get_by_role("button", name="Zhengzhou (demo)")
     item.wait_for(timeout=START)
     assert "0:0" in item.inner_text()
     assert page.get_by_text("official Jupyter news").count() == 0

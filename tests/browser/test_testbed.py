@@ -38,13 +38,15 @@ def test_a_person_computes_on_a_node_of_a_real_centre(
     visitor = visit(f"{settings.url}/hub/login")
     page = visitor.page
     sign_in(page, settings)
-    page.goto(f"{settings.url}/services/perijove/start?centre={centre}&cores=1&memory=1G&walltime=20m")
+    page.goto(f"{settings.url}/services/perijove/start?centre={centre}&server={centre}&cores=1&memory=1G&walltime=20m")
     visitor.shot(f"testbed-{centre}-start")
     assert not visitor.faults()
     page.locator('button[value="start"]').click()
     page.wait_for_url("**/sessions/*")
     session = page.url
-    page.wait_for_url("**/user/alice/lab**", timeout=START)
+    page.wait_for_url(f"**/user/alice/{centre}/lab**", timeout=START)
+    # JupyterLab's layout is kept in the home directory, and the centre's people may have been here before.
+    page.goto(f"{settings.url}/user/alice/{centre}/lab?reset")
     node = run_a_cell(page, "import os; print(os.uname().nodename)")
     assert node.endswith(("c1", "c2")), node
     page.get_by_role("button", name=centre.capitalize()).or_(page.get_by_text("0:1")).first.wait_for()
