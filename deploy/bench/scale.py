@@ -78,7 +78,10 @@ async def ready(gateway: Many, count: int) -> list[float]:
         begun = time.perf_counter()
         record = await gateway.broker.open(f"person{number}", "", {"centre": gateway.one.centre.id, "cores": 1})
         await gateway.broker.start_at_hub(record)
-        await gateway.at(record.id, Stage.READY, seconds=600)
+        works = gateway.broker.keepers[record.centre].works
+        # Looked at in memory: hundreds who ask the store again and again would measure themselves.
+        while (work := works.get(record.id)) is None or work.record.stage is not Stage.READY:
+            await asyncio.sleep(0.1)
         return time.perf_counter() - begun
 
     return sorted(await asyncio.gather(*(one(number) for number in range(count))))
