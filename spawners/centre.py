@@ -69,6 +69,8 @@ class Scheduler(Frozen):
     """Directives that every job of this site carries, as words, e.g. ["--constraint=ib", "--qos=normal"]."""
     root: Path | None = None
     """`local`: the directory of the embedded batch system's state; by default one per centre in the home directory."""
+    max_array: int = Field(default=1000, ge=1, le=10_000)
+    """The most tasks of one job array (Dask workers are submitted as arrays); 1: this site has no arrays."""
     sees_all: bool = True
     """A status query shows other people's jobs to any account (false: ask with each person's own account)."""
 

@@ -100,6 +100,7 @@ class JobSpec:
     prolog: tuple[str, ...] = ()  # shell lines of the centre's operator
     account: str | None = None
     gpu_type: str | None = None
+    tasks: int = 0  # 0: a plain job; n: an array of tasks 1 to n, each with the cores, memory, GPUs and walltime above
 
     @property
     def name(self) -> str:
@@ -109,9 +110,9 @@ class JobSpec:
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """What a batch system says of one job. Times are aware (UTC); None: it did not say."""
+    """What a batch system says of one job, or of one task of an array. Times are aware (UTC); None: it did not say."""
 
-    job_id: str
+    job_id: str  # of a task: the array's
     name: str
     state: JobState
     reason: Reason = Reason.NONE
@@ -127,6 +128,7 @@ class JobStatus:
     signal: int | None = None
     core_seconds: int | None = None  # what was used, for the ledger
     ahead: int | None = None  # of a waiting one: jobs that come before it
+    task: int | None = None  # of an array: its number, from 1
 
 
 @dataclass(frozen=True, slots=True)

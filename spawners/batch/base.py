@@ -83,7 +83,7 @@ class BatchSystem(ABC):
     @abstractmethod
     def directives(self, job: JobSpec) -> Sequence[str]:
         """The script's directive lines. Output (stdout and stderr) goes to `log` in the session's folder, which is
-        the working directory of the submission."""
+        the working directory of the submission; that of a task of an array to `log.<task>`."""
 
     def script(self, job: JobSpec) -> str:
         """The job's whole script, fit to be shown to the person as a preview."""
@@ -103,7 +103,7 @@ class BatchSystem(ABC):
 
     @abstractmethod
     def parse_submit(self, output: Output) -> str:
-        """The job's id. Raises BatchError."""
+        """The job's or array's id. Raises BatchError."""
 
     # -- status ------------------------------------------------------------------------------------------------
     @abstractmethod
@@ -112,7 +112,7 @@ class BatchSystem(ABC):
 
     @abstractmethod
     def parse_status(self, output: Output) -> list[JobStatus]:
-        """All jobs listed. An empty list is an answer; a query that failed raises BatchError."""
+        """All jobs listed, arrays task by task. An empty list is an answer; a query that failed raises BatchError."""
 
     def history(self, job_ids: Sequence[str]) -> Command | None:
         """One query for how jobs that are no longer listed ended; None where the batch system cannot tell."""
@@ -125,7 +125,11 @@ class BatchSystem(ABC):
     # -- cancel ------------------------------------------------------------------------------------------------
     @abstractmethod
     def cancel(self, job_ids: Sequence[str]) -> Command:
-        """The command that cancels `job_ids`."""
+        """The command that cancels `job_ids`: jobs, arrays with all their tasks, and tasks as `task_id` names them."""
+
+    @abstractmethod
+    def task_id(self, job_id: str, task: int) -> str:
+        """What `cancel` takes for the task `task` of the array `job_id`. Raises ValueError."""
 
     @abstractmethod
     def parse_cancel(self, output: Output) -> None:

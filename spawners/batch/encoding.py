@@ -30,7 +30,7 @@ _LETTERS_AND_DIGITS = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _DIGITS = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 
 #: The bounds of a job that any centre of this world may be asked for.
-CORES, MEMORY, GPUS, SECONDS = 1_000_000, 2**40, 10_000, 10 * 366 * 86400
+CORES, MEMORY, GPUS, SECONDS, TASKS = 1_000_000, 2**40, 10_000, 10 * 366 * 86400, 10_000
 
 
 def _refuse(field: str, what: str) -> ValueError:
@@ -97,6 +97,7 @@ def checked(job: JobSpec) -> JobSpec:
     whole("memory", job.memory, 1, MEMORY)
     whole("gpus", job.gpus, 0, GPUS)
     whole("walltime", job.walltime, 1, SECONDS)
+    whole("tasks", job.tasks, 0, TASKS)
     directory("directory", job.directory)
     _argument_list(job.command)
     for line in job.prolog:

@@ -134,6 +134,11 @@ class GridEngine(BatchSystem):
         """See `BatchSystem.cancel`."""
         return Command((self.program("qdel"), ",".join(encoding.identifiers("job_ids", job_ids, _ID))))
 
+    def task_id(self, job_id: str, task: int) -> str:
+        """See `BatchSystem.task_id`."""
+        (array,) = encoding.identifiers("job_id", [job_id], _ID)
+        return f"{array}.{encoding.whole('task', task, 1, encoding.TASKS)}"
+
     def parse_cancel(self, output: Output) -> None:
         """See `BatchSystem.parse_cancel`."""
         said = output.stdout + "\n" + output.stderr

@@ -141,6 +141,11 @@ class HTCondor(BatchSystem):
         """See `BatchSystem.cancel`."""
         return Command((self.program("condor_rm"), *encoding.identifiers("job_ids", job_ids, _ID)))
 
+    def task_id(self, job_id: str, task: int) -> str:
+        """See `BatchSystem.task_id`."""
+        (array,) = encoding.identifiers("job_id", [job_id], _ID)
+        return f"{array.partition('.')[0]}.{encoding.whole('task', task, 1, encoding.TASKS) - 1}"
+
     def parse_cancel(self, output: Output) -> None:
         """See `BatchSystem.parse_cancel`."""
         said = output.stderr.lower() + output.stdout.lower()

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
 
+from perijove.spawners.batch import encoding
 from perijove.spawners.batch.base import BatchError, BatchProblem, BatchSystem, Command, Output
 from perijove.spawners.centre import Centre, Queue, Scheduler
 from perijove.spawners.job import JobSpec, JobState, JobStatus, QueueStatus, Reason
@@ -89,6 +90,11 @@ class Local(BatchSystem):
     def cancel(self, job_ids: Sequence[str]) -> Command:
         """As `BatchSystem.cancel`."""
         return self._command("cancel", "--jobs", ",".join(job_ids))
+
+    def task_id(self, job_id: str, task: int) -> str:
+        """As `BatchSystem.task_id`."""
+        (array,) = encoding.identifiers("job_id", [job_id], "[0-9]{1,18}")
+        return f"{array}_{encoding.whole('task', task, 1, encoding.TASKS)}"
 
     def parse_cancel(self, output: Output) -> None:
         """As `BatchSystem.parse_cancel`."""

@@ -164,6 +164,11 @@ class LSF(LoggedBatchSystem):
         """See `BatchSystem.cancel`."""
         return Command((self.program("bkill"), *encoding.identifiers("job_ids", job_ids, _ID)))
 
+    def task_id(self, job_id: str, task: int) -> str:
+        """See `BatchSystem.task_id`."""
+        (array,) = encoding.identifiers("job_id", [job_id], _ID)
+        return f"{array}[{encoding.whole('task', task, 1, encoding.TASKS)}]"
+
     def parse_cancel(self, output: Output) -> None:
         """See `BatchSystem.parse_cancel`."""
         said = output.stderr.lower() + output.stdout.lower()

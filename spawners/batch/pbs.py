@@ -128,6 +128,11 @@ class PBS(LoggedBatchSystem):
         """See `BatchSystem.cancel`."""
         return Command((self.program("qdel"), *encoding.identifiers("job_ids", job_ids, ID)))
 
+    def task_id(self, job_id: str, task: int) -> str:
+        """See `BatchSystem.task_id`."""
+        (array,) = encoding.identifiers("job_id", [job_id], ID)
+        return array.replace("[]", f"[{encoding.whole('task', task, 1, encoding.TASKS)}]")
+
     def parse_cancel(self, output: Output) -> None:
         """See `BatchSystem.parse_cancel`."""
         said = output.stderr.lower() + output.stdout.lower()

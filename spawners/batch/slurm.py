@@ -142,6 +142,11 @@ class Slurm(BatchSystem):
         """See `BatchSystem.cancel`."""
         return Command((self.program("scancel"), *encoding.identifiers("job_ids", job_ids, ID)))
 
+    def task_id(self, job_id: str, task: int) -> str:
+        """See `BatchSystem.task_id`."""
+        (array,) = encoding.identifiers("job_id", [job_id], ID)
+        return f"{array}_{encoding.whole('task', task, 1, encoding.TASKS)}"
+
     def parse_cancel(self, output: Output) -> None:
         """See `BatchSystem.parse_cancel`."""
         said = output.stderr.lower()

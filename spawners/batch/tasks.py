@@ -1,0 +1,50 @@
+"""Tasks of job arrays: the number of the one that runs, and the lines in which batch systems list many of them.
+
+Pending tasks are one line for most batch systems (`123_[3-20:2,25%4]`, `<tasks>3-20:1</tasks>`). What one line can
+become is bounded, because it is the text of a machine that we do not control.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+#: One line becomes at most so many tasks, and no array of ours has more.
+MOST = 10_000
+#: Where each batch system puts a task's number. Grid Engine says "undefined" and LSF 0 in a job that is no array.
+VARIABLES = (
+    "SLURM_ARRAY_TASK_ID",
+    "SGE_TASK_ID",
+    "PBS_ARRAY_INDEX",
+    "PBS_ARRAYID",  # Torque
+    "LSB_JOBINDEX",
+    "OAR_ARRAY_INDEX",
+    "PERIJOVE_TASK",  # HTCondor has none of its own: the submit description sets it
+    "PERIJOVE_LOCAL_TASK",
+)
+_PART = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})(?::([0-9]{1,9}))?)?", re.ASCII)
+_NUMBER = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
+
+
+def task_of(environment: Mapping[str, str]) -> int:
+    """The number of the task that runs with `environment`, from 1; 1 in a job that is no array."""
+    return next((int(value) for name in VARIABLES if _NUMBER.fullmatch(value := environment.get(name, ""))), 1)
+
+
+def expand(text: str) -> list[int]:
+    """The task numbers that "3-20:2,25%4" means, in its order, each once; at most `MOST`.
+
+    After `%` stands how many may run at once, which is none of ours. Parts of any other form, such as the "..." with
+    which Slurm cuts a long list, are left out.
+    """
+    found: dict[int, None] = {}
+    for part in text.partition("%")[0].split(","):
+        match = _PART.fullmatch(part.strip())
+        if not match:
+            continue
+        first, last, step = int(match[1]), int(match[2] or match[1]), int(match[3] or 1)
+        for number in range(first, last + 1, max(step, 1))[: MOST + 1]:
+            if len(found) >= MOST:
+                return list(found)
+            found[number] = None
+    return list(found)
