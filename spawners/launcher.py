@@ -113,6 +113,7 @@ def run(
     environment = dict(os.environ, LC_ALL="C", PWD=folder or os.getcwd())
     if folder is None:  # a question: times in the answer are in UTC, as `perijove.spawners.batch` reads them
         environment["TZ"] = "UTC"
+        environment["SLURM_BITSTR_LEN"] = "0"  # squeue cuts the list of an array's waiting tasks short without it
     pipe = subprocess.PIPE
     try:
         process = subprocess.Popen(
@@ -196,6 +197,14 @@ def submit(request: Request) -> Answer:
     return {"outputs": outputs, "folder": folder}
 
 
+def log_of(request: Request, name: str) -> str:
+    """The log that `name` means: of a session, or as SESSION/FILE another plain file in its folder."""
+    session, slash, file = str(name).partition("/")
+    if slash and not FILE.match(file):
+        raise Problem("request", "not a file name: %r" % file)
+    return os.path.join(folder_of(request, session), file if slash else "log")
+
+
 def tail(path: str) -> Optional[str]:
     """The last 16 KiB of a plain file of this account, or None."""
     try:
@@ -211,13 +220,13 @@ def tail(path: str) -> Optional[str]:
 
 
 def status(request: Request) -> Answer:
-    """Run the queries, and read the ends of the sessions' logs."""
+    """Run the queries, and read the ends of logs: of sessions, or of files in their folders (SESSION/FILE)."""
     outputs, left = [], TOTAL
     for command in request.get("commands", []):
         text = command.get("stdin", "")
         outputs.append(run(command["argv"], text, request["timeout"], request, limit=min(STDOUT, left)))
         left = max(0, left - len(outputs[-1]["stdout"]))
-    tails = {name: tail(os.path.join(folder_of(request, name), "log")) for name in request.get("tails", [])}
+    tails = {name: tail(log_of(request, name)) for name in request.get("tails", [])}
     return {"outputs": outputs, "tails": {name: text for name, text in tails.items() if text is not None}}
 
 

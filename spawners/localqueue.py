@@ -6,16 +6,18 @@ Each command prints one JSON object. Exit status: 0 done; 1 refused (its reason 
 line; 75 the state on disk cannot be used at the moment (try again).
 
     submit    --queue NAME --name NAME --cores N --memory MIB --gpus N --walltime SECONDS [--grace SECONDS]
-              [--output FILE]; the script on standard input; the working directory is that of the command
+              [--output FILE] [--tasks N]; the script on standard input; the working directory is that of the command
     status    all live jobs
     history   --jobs ID,ID...: those of them that ended
-    cancel    --jobs ID,ID...
+    cancel    --jobs ID,ID...; ID_TASK is one task of an array
     queues    what each queue holds
     estimate  --queue --cores --memory --gpus --walltime: when such a job would start
     finish    --job ID --code STATUS: for the wrapper of a job alone
 
 `--queues NAME:NODES:CORES:MEMORY:GPUS,...` says what the queues have, with any command but `finish`; it stays written
 in the root. Cores and memory are what jobs hold against each other; nothing keeps a process from using more.
+With `--tasks N` the job is an array: N jobs that share an id, a name and the script, are told apart by their number,
+from 1 (`PERIJOVE_LOCAL_TASK`, and `.NUMBER` at the end of their output's name), and start as places come free.
 How it works is told in `localqueue_engine`, `localqueue_plan`, `localqueue_process` and `localqueue_store`.
 """
 
@@ -23,6 +25,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import sys
@@ -38,6 +41,8 @@ from perijove.spawners.localqueue_store import Store
 GRACE = 10
 #: A longer script is refused.
 LONGEST = 1 << 20
+#: An array of more tasks is refused.
+TASKS = 10_000
 
 
 class Refused(Exception):
@@ -62,7 +67,7 @@ class LocalQueue:
                     list(wanted.values()),
                 )
 
-    def submit(
+    def submit(  # noqa: PLR0913 - what a job is
         self,
         name: str,
         queue: str,
@@ -73,22 +78,22 @@ class LocalQueue:
         *,
         output: str = "log",
         grace: int = GRACE,
+        tasks: int = 0,
     ) -> int:
         """Queue `script`, to be run in `directory` with its output in the file `output` there; the job's id.
 
-        It starts at once if there is room.
+        It starts at once if there is room. With `tasks` it is an array of so many tasks, all of them or none.
         """
+        if not 0 <= tasks <= TASKS:
+            raise Refused(f"an array has 1 to {TASKS:,} tasks")
         if len(script) > LONGEST or "\0" in script or not script.strip():
             raise Refused("the script is empty, too long or not text")
-        with self.store.locked() as db:
+        with self.store.locked():
             self._check(queue, size, walltime)
-            cursor = db.execute(
-                "INSERT INTO jobs (name, queue, cores, memory, gpus, walltime, grace, directory, output, script,"
-                " submitted) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (name, queue, *size, walltime, grace, directory, output, script, time.time()),
-            )
+            given = (name, queue, *size, walltime, grace, directory)
+            job = self.store.insert(given, output, script, time.time(), tasks)
         engine.schedule(self.store)
-        return int(cursor.lastrowid or 0)
+        return job
 
     def status(self) -> list[Job]:
         """All live jobs, in the order of submission."""
@@ -118,18 +123,19 @@ class LocalQueue:
         counted = self.store.db.execute("SELECT count(*) FROM jobs WHERE state = 'queued' AND queue = ?", (queue,))
         return int(counted.fetchone()[0])
 
-    def history(self, jobs: Sequence[int]) -> list[Job]:
-        """Those of `jobs` that ended and are remembered."""
+    def history(self, jobs: Sequence[int | str]) -> list[Job]:
+        """Those of `jobs` that ended and are remembered: as `cancel` takes them."""
         engine.schedule(self.store)
-        marks = ",".join("?" * len(jobs))
-        return [_shown(job, job["reason"]) for job in self.store.rows(f"state = 'ended' AND id IN ({marks})", *jobs)]
+        return [_shown(job, job["reason"]) for job in self.store.named(jobs) if job["state"] == "ended"]
 
-    def cancel(self, jobs: Sequence[int]) -> list[int]:
-        """End `jobs`: waiting ones at once, running ones with TERM, and KILL after their grace; those it knew."""
+    def cancel(self, jobs: Sequence[int | str]) -> list[int]:
+        """End `jobs`: waiting ones at once, running ones with TERM, and KILL after their grace; those it knew.
+
+        An array's id means all its tasks, "7_3" the third of the array 7.
+        """
         now = time.time()
-        marks = ",".join("?" * len(jobs))
         with self.store.locked():
-            known = self.store.rows(f"id IN ({marks})", *jobs)
+            known = self.store.named(jobs)
             for job in known:
                 if job["state"] == "queued":
                     engine.end(self.store, job["id"], "cancelled", now)
@@ -210,7 +216,8 @@ def _shown(job: sqlite3.Row, reason: str, expected: float | None = None) -> Job:
     ending = job["state"] == "running" and job["cancelled"] is not None
     return Job(
         {key: job[key] for key in keys},
-        id=str(job["id"]),
+        id=str(job["array"] or job["id"]),
+        task=job["task"],
         state="ending" if ending else job["state"],
         reason=reason,
         expected=expected,
@@ -234,7 +241,7 @@ def _described(text: str) -> list[tuple[str, int, Size]]:
 
 def _run(verb: str, options: Mapping[str, str]) -> object:
     queue = LocalQueue(options["root"], _described(options.get("queues", "")))
-    jobs = [int(job) for job in options.get("jobs", "").split(",") if job.isdigit()]
+    jobs = [job for job in options.get("jobs", "").split(",") if re.fullmatch(r"[0-9]{1,18}(_[0-9]{1,18})?", job)]
     if verb in ("submit", "estimate"):
         size = Size(int(options["cores"]), int(options["memory"]), int(options.get("gpus", "0")))
         walltime = int(options["walltime"])
@@ -249,6 +256,7 @@ def _run(verb: str, options: Mapping[str, str]) -> object:
             os.getcwd(),  # noqa: PTH109
             output=options.get("output", "log"),
             grace=int(options.get("grace", str(GRACE))),
+            tasks=int(options.get("tasks", "0")),
         )
         return {"id": str(job)}
     if verb == "finish":

@@ -82,12 +82,12 @@ def _start(store: Store, starts: list[Start], now: float) -> None:
 
 
 def _wrapper(store: Store, job: sqlite3.Row, node: int) -> process.Wrapper:
-    folder = store.folder(job["id"])
+    folder, script = store.folder(job["id"]), store.script(job)
     discard(folder)
     os.mkdir(folder, 0o700)  # noqa: PTH102
     with open(os.path.join(folder, "script"), "w", encoding="utf-8") as file:  # noqa: PTH118, PTH123
-        file.write(job["script"])
-    program, option = process.interpreter(job["script"])
+        file.write(script)
+    program, option = process.interpreter(script)
     arguments = [folder, job["directory"], job["output"], str(job["walltime"]), str(job["grace"]), program, option]
     finish = process.this_python("finish", "--root", store.root, "--job", str(job["id"]))
     known = {
@@ -96,6 +96,8 @@ def _wrapper(store: Store, job: sqlite3.Row, node: int) -> process.Wrapper:
         "PERIJOVE_LOCAL_NODE": str(node),
         "OMP_NUM_THREADS": str(job["cores"]),
     }
+    if job["task"] is not None:
+        known["PERIJOVE_LOCAL_TASK"] = str(job["task"])
     return process.Wrapper(arguments, finish, process.environment(store.mark(job["id"]), known))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 #: Ended jobs are remembered for so many seconds, and so many of them at most.
@@ -32,10 +32,22 @@ CREATE TABLE IF NOT EXISTS jobs (
   reason TEXT NOT NULL DEFAULT '',
   submitted REAL NOT NULL, started REAL, ended REAL, cancelled REAL,
   node INTEGER, pid INTEGER, born INTEGER, boot TEXT,
-  restarts INTEGER NOT NULL DEFAULT 0, exit_code INTEGER, signal INTEGER
+  restarts INTEGER NOT NULL DEFAULT 0, exit_code INTEGER, signal INTEGER,
+  array INTEGER, task INTEGER
 );
 CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state, id);
+CREATE INDEX IF NOT EXISTS jobs_by_array ON jobs (array, task);
 """
+
+_INSERT = (
+    "INSERT INTO jobs (name, queue, cores, memory, gpus, walltime, grace, directory, output, script, submitted, array,"
+    " task) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+# The first task of an array has the script of all of them, and stays while one of them lives.
+_OVER = (
+    "state = 'ended' AND (task IS NULL OR task <> 1 OR NOT EXISTS"
+    " (SELECT 1 FROM jobs AS other WHERE other.array = jobs.array AND other.state <> 'ended'))"
+)
 
 
 class Store:
@@ -57,8 +69,9 @@ class Store:
                 check_same_thread=False,
             )
             self.db.row_factory = sqlite3.Row
-            if not self.db.execute("SELECT 1 FROM sqlite_master WHERE name = 'jobs_by_state'").fetchone():
-                self._make()
+            made = {row["name"] for row in self.db.execute("SELECT name FROM sqlite_master WHERE type = 'index'")}
+            if "jobs_by_array" not in made:
+                self._make(old="jobs_by_state" in made)
             self.db.execute("PRAGMA synchronous = NORMAL")
             found = self.db.execute("SELECT id FROM about").fetchone()
         except BaseException:
@@ -68,9 +81,13 @@ class Store:
         #: The root's own mark: jobs of two roots on one machine are told apart by it.
         self.id: str = found["id"]
 
-    def _make(self) -> None:
+    def _make(self, old: bool) -> None:
         os.chmod(self.root, 0o700)  # noqa: PTH101
         self.db.execute("PRAGMA journal_mode = WAL")
+        if old:  # a root from before there were arrays
+            columns = {row["name"] for row in self.db.execute("PRAGMA table_info(jobs)")}
+            for column in {"array", "task"} - columns:
+                self.db.execute(f"ALTER TABLE jobs ADD COLUMN {column} INTEGER")
         self.db.executescript(_SCHEMA)
         if not self.db.execute("SELECT 1 FROM about").fetchone():
             self.db.execute("INSERT INTO about (id) VALUES (?)", (os.urandom(8).hex(),))
@@ -111,6 +128,35 @@ class Store:
         """Jobs by an SQL condition of this package's own making, in the order of submission."""
         return self.db.execute(f"SELECT * FROM jobs WHERE {where} ORDER BY id", values).fetchall()  # noqa: S608
 
+    def insert(self, given: tuple[object, ...], output: str, script: str, now: float, tasks: int) -> int:
+        """Queue a job, or an array of `tasks` tasks whose first has the script of all; its id.
+
+        `given`: name, queue, cores, memory, gpus, walltime, grace, directory.
+        """
+        job = self.db.execute(_INSERT, (*given, output, script, now, None, None)).lastrowid or 0
+        if tasks:
+            self.db.execute("UPDATE jobs SET output = ?, array = id, task = 1 WHERE id = ?", (f"{output}.1", job))
+            later = ((*given, f"{output}.{task}", "", now, job, task) for task in range(2, tasks + 1))
+            self.db.executemany(_INSERT, later)
+        return job
+
+    def named(self, names: Iterable[int | str]) -> list[sqlite3.Row]:
+        """The jobs that `names` mean, each once: 7 is a job or all tasks of an array, "7_3" the third of these."""
+        found = {}
+        for name in names:
+            number, _, task = str(name).partition("_")
+            if task:
+                rows = self.rows("array = ? AND task = ?", int(number), int(task))
+            else:
+                rows = self.rows("array = ?1 OR (id = ?1 AND array IS NULL)", int(number))
+            found.update({row["id"]: row for row in rows})
+        return [found[number] for number in sorted(found)]
+
+    def script(self, job: sqlite3.Row) -> str:
+        """What a job runs; all tasks of an array run the same."""
+        found = self.db.execute("SELECT script FROM jobs WHERE id = ?", (job["array"] or job["id"],))
+        return str(found.fetchone()["script"])
+
     def change(self, job: int, **columns: object) -> None:
         """Set columns of a job."""
         names = ", ".join(f"{name} = ?" for name in columns)
@@ -118,9 +164,10 @@ class Store:
 
     def forget(self, now: float) -> None:
         """Drop what ended long ago."""
-        self.db.execute("DELETE FROM jobs WHERE state = 'ended' AND ended < ?", (now - REMEMBERED,))
+        self.db.execute(f"DELETE FROM jobs WHERE {_OVER} AND ended < ?", (now - REMEMBERED,))  # noqa: S608
         self.db.execute(
-            "DELETE FROM jobs WHERE state = 'ended' AND id <= (SELECT max(id) FROM jobs) - ?", (REMEMBERED_JOBS,)
+            f"DELETE FROM jobs WHERE {_OVER} AND id <= (SELECT max(id) FROM jobs) - ?",  # noqa: S608
+            (REMEMBERED_JOBS,),
         )
 
     def close(self) -> None:

@@ -9,23 +9,29 @@ JOB`).
 whose hold `h` is; `-r` adds what a held job depends on. A job that could not be started stays in the list as `Eqw`: it
 counts as queued with LAUNCH_FAILED. Times are the client's local time: the launcher asks with `TZ=UTC`.
 
+The tasks of an array that wait are one entry (`<tasks>7,8,10-12:1</tasks>`), and become one status each here.
+
 How jobs ended is in the accounting file (`qacct -j`), one record per run: a rescheduled job has several, and the last
 one counts. Grid Engine kills at h_rt with SIGKILL at once, and so does `qdel`: an orderly stop goes through the agent.
-A job that is deleted before it ran leaves no record. No environment is handed on, because `-V` is not used.
+A job that is deleted before it ran leaves no record, nor does such a task. No environment is handed on, because `-V` is not used.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from xml.etree.ElementTree import Element
 
 from perijove.spawners.batch import answers, encoding
 from perijove.spawners.batch.base import BatchError, BatchProblem, BatchSystem, Command, Output
+from perijove.spawners.batch.tasks import Expansion
 from perijove.spawners.job import PREFIX, JobSpec, JobState, JobStatus, QueueStatus, Reason
 
 _ID = r"[0-9]{1,10}"
+_ANY = rf"{_ID}(\.{_ID})?"  # a job or array, or a task of one
+_Key = tuple[str, int | None]
 _DAYS = "3"  # how long ago a job may have ended whose record is asked for among others
 _TIMES = (
     "%Y-%m-%dT%H:%M:%S",
@@ -44,7 +50,9 @@ _UNAVAILABLE = (
     "timeout",
     "is not an admin, submit or execution host",
 )
-_GONE = re.compile(r'denied: job "[^"]*" does not exist|has registered the job|has deleted job|is already in deletion')
+_GONE = re.compile(
+    r'denied: job "[^"]*" does not exist|job "[^"]*" task "[^"]*" does not exist|has registered the job|has deleted job|is already in deletion'
+)
 #: The codes of `failed` that tell why (sge_status(5)); with any other the exit status does.
 _FAILED: dict[int, Reason] = {
     **dict.fromkeys((*range(1, 12), 18, 20, 21, *range(26, 30), *range(31, 37), 38, 39), Reason.LAUNCH_FAILED),
@@ -71,10 +79,12 @@ class GridEngine(BatchSystem):
             "-S /bin/bash",
             "-cwd",
             "-j y",
-            "-o log",
+            f"-o {'log.$TASK_ID' if job.tasks else 'log'}",
             "-m n",
             "-w e",
         ]
+        if job.tasks:
+            options.append(f"-t 1-{job.tasks}")
         if job.cores > 1:
             options.append(
                 f"-pe {encoding.name('parallel_environment', self.scheduler.parallel_environment)} {job.cores}"
@@ -98,8 +108,8 @@ class GridEngine(BatchSystem):
         if output.status != 0:
             raise answers.failure(output, BatchProblem.REFUSED, _UNAVAILABLE)
         for line in output.stdout.splitlines():
-            if re.fullmatch(_ID, line.strip(), re.ASCII):
-                return line.strip()
+            if match := re.fullmatch(rf"({_ID})(\.[0-9:-]+)?", line.strip(), re.ASCII):  # "7", "7.1-20:1"
+                return match[1]
         raise answers.unreadable(output.stdout or output.stderr)
 
     def status(self, accounts: Sequence[str] = ()) -> Command:
@@ -110,12 +120,13 @@ class GridEngine(BatchSystem):
     def parse_status(self, output: Output) -> list[JobStatus]:
         """See `BatchSystem.parse_status`."""
         root = self._document(output)
-        return [job for item in root.iter("job_list") if (job := _job(item)) is not None]
+        jobs, expansion = ((_job(item), item.findtext("tasks")) for item in root.iter("job_list")), Expansion()
+        return [each for job, tasks in jobs if job for each in (expansion(job, tasks) if tasks else (job,))]
 
     def history(self, job_ids: Sequence[str]) -> Command:
         """One job by its id. `qacct` takes no list (tried: it reads the first and is silent): all of ours, then."""
-        ids = encoding.identifiers("job_ids", job_ids, _ID)
-        which = ("-j", ids[0]) if len(ids) == 1 else ("-E", "-d", _DAYS, "-j", f"{PREFIX}*")
+        ids = encoding.identifiers("job_ids", job_ids, _ANY)
+        which = ("-j", ids[0].partition(".")[0]) if len(ids) == 1 else ("-E", "-d", _DAYS, "-j", f"{PREFIX}*")
         return Command((self.program("qacct"), *which))
 
     def parse_history(self, output: Output) -> list[JobStatus]:
@@ -124,15 +135,15 @@ class GridEngine(BatchSystem):
             if "not found" in output.stderr or "no jobs running since startup" in output.stderr:
                 return []
             raise answers.failure(output, BatchProblem.UNREADABLE, _UNAVAILABLE)
-        jobs: dict[str, JobStatus] = {}
+        jobs: dict[_Key, JobStatus] = {}
         for block in re.split(r"^={20,}\s*$", output.stdout, flags=re.MULTILINE):
             if job := _ended(_fields(block), jobs):
-                jobs[job.job_id] = job
+                jobs[job.job_id, job.task] = job
         return [job for job in jobs.values() if job.state is JobState.ENDED]
 
     def cancel(self, job_ids: Sequence[str]) -> Command:
         """See `BatchSystem.cancel`."""
-        return Command((self.program("qdel"), ",".join(encoding.identifiers("job_ids", job_ids, _ID))))
+        return Command((self.program("qdel"), ",".join(encoding.identifiers("job_ids", job_ids, _ANY))))
 
     def task_id(self, job_id: str, task: int) -> str:
         """See `BatchSystem.task_id`."""
@@ -164,7 +175,8 @@ class GridEngine(BatchSystem):
 
     def estimate(self, job: JobSpec) -> Command:
         """Grid Engine estimates no starts: a dry run, which says whether `job` could ever run."""
-        return Command((self.program("qsub"), "-w", "v"), self.script(job).replace("#$ -w e\n", ""))
+        script = self.script(replace(job, tasks=0)).replace("#$ -w e\n", "")
+        return Command((self.program("qsub"), "-w", "v"), script)
 
     def parse_estimate(self, output: Output) -> datetime | None:
         """See `BatchSystem.parse_estimate`."""
@@ -241,12 +253,14 @@ def _first_number(text: str) -> int | None:
     return int(match[0]) if match else None
 
 
-def _ended(fields: Mapping[str, str], earlier: Mapping[str, JobStatus]) -> JobStatus | None:
+def _ended(fields: Mapping[str, str], earlier: Mapping[_Key, JobStatus]) -> JobStatus | None:
     job_id = fields.get("jobnumber", "")
     if not re.fullmatch(_ID, job_id, re.ASCII):
         return None
     failed, status = (_first_number(fields.get(key, "")) for key in ("failed", "exit_status"))
     reason = _why_ended(failed, status, fields)
+    task = encoding.number(fields.get("taskid"))  # "undefined" of a job that is no array
+    before = earlier.get((job_id, task))
     wallclock, slots = (_first_number(fields.get(key, "")) for key in ("ru_wallclock", "slots"))
     return JobStatus(
         job_id=job_id,
@@ -259,10 +273,11 @@ def _ended(fields: Mapping[str, str], earlier: Mapping[str, JobStatus]) -> JobSt
         submitted=answers.calendar(fields.get("qsub_time"), *_TIMES),
         started=answers.calendar(fields.get("start_time"), *_TIMES),
         ended=answers.calendar(fields.get("end_time"), *_TIMES),
-        restarts=earlier[job_id].restarts + 1 if job_id in earlier else 0,
+        restarts=before.restarts + 1 if before else 0,
         exit_code=status if status is not None and status <= 128 else None,
         signal=status - 128 if status is not None and 128 < status < 128 + 65 else None,
         core_seconds=None if wallclock is None or slots is None else wallclock * slots,
+        task=task,
     )
 
 

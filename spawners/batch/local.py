@@ -52,7 +52,8 @@ class Local(BatchSystem):
 
     def submit(self, job: JobSpec) -> Command:
         """As `BatchSystem.submit`."""
-        return self._command("submit", "--name", job.name, *self._wishes(job), stdin=self.script(job))
+        tasks = ("--tasks", str(job.tasks)) if job.tasks else ()
+        return self._command("submit", "--name", job.name, *self._wishes(job), *tasks, stdin=self.script(job))
 
     def parse_submit(self, output: Output) -> str:
         """As `BatchSystem.parse_submit`."""
@@ -170,6 +171,7 @@ def _status(job: Mapping[str, Any]) -> JobStatus | None:
         exit_code=_number(job.get("exit_code")),
         signal=_number(job.get("signal")),
         core_seconds=used,
+        task=_number(job.get("task")),
     )
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from perijove.spawners.batch import answers, encoding
 from perijove.spawners.batch.slurm_words import STATES, reason_of
+from perijove.spawners.batch.tasks import Expansion
 from perijove.spawners.job import JobState, JobStatus, Reason
 
 ID = r"[0-9]{1,10}"
@@ -61,9 +62,19 @@ def _waits_for(why: str, restarts: int) -> Reason:
     return Reason.REQUEUED if restarts and reason is Reason.BEGIN_TIME else reason  # its pause after a requeue
 
 
+def jobs_in(found: Iterable[Mapping[str, str]]) -> Iterator[JobStatus]:
+    """The jobs, and the tasks of arrays, that the rows of one answer tell of."""
+    expansion = Expansion()
+    for row in found:
+        if (job := job_in(row)) is not None:
+            tasks = row["id"].partition("_")[2].strip("[]")
+            yield from expansion(job, tasks) if tasks else (job,)
+
+
 def job_in(row: Mapping[str, str]) -> JobStatus | None:
-    """The status in a row, or None if the row has no job number."""
-    if not re.fullmatch(ID, row["id"], re.ASCII):
+    """The status in a row of a job or array, or None if the row has no job number."""
+    job_id = re.split(r"[_+]", row["id"], maxsplit=1)[0]  # "123_[5-9]" of an array, "123+0" of a heterogeneous job
+    if not re.fullmatch(ID, job_id, re.ASCII):
         return None
     word = row["state"].split(" ")[0].rstrip("+")  # "CANCELLED by 1001", "CANCELLED+"
     state, reason = STATES.get(word, (JobState.UNKNOWN, Reason.OTHER))
@@ -80,7 +91,7 @@ def job_in(row: Mapping[str, str]) -> JobStatus | None:
     node = None if waits else encoding.host(row.get("host", "").replace("n/a", "")) or first_node(row["nodes"])
     began = answers.calendar(row["started"], TIME)
     return JobStatus(
-        job_id=row["id"],
+        job_id=job_id,
         name=encoding.plain(row["name"]),
         state=state,
         reason=reason,

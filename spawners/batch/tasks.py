@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
+
+from perijove.spawners.job import PREFIX, JobStatus
 
 #: One line becomes at most so many tasks, and no array of ours has more.
 MOST = 10_000
@@ -31,8 +34,8 @@ def task_of(environment: Mapping[str, str]) -> int:
     return next((int(value) for name in VARIABLES if _NUMBER.fullmatch(value := environment.get(name, ""))), 1)
 
 
-def expand(text: str) -> list[int]:
-    """The task numbers that "3-20:2,25%4" means, in its order, each once; at most `MOST`.
+def expand(text: str, most: int = MOST) -> list[int]:
+    """The task numbers that "3-20:2,25%4" means, in its order, each once; at most `most`.
 
     After `%` stands how many may run at once, which is none of ours. Parts of any other form, such as the "..." with
     which Slurm cuts a long list, are left out.
@@ -43,8 +46,26 @@ def expand(text: str) -> list[int]:
         if not match:
             continue
         first, last, step = int(match[1]), int(match[2] or match[1]), int(match[3] or 1)
-        for number in range(first, last + 1, max(step, 1))[: MOST + 1]:
-            if len(found) >= MOST:
+        for number in range(first, last + 1, max(step, 1))[: most + 1]:
+            if len(found) >= most:
                 return list(found)
             found[number] = None
     return list(found)
+
+
+class Expansion:
+    """Makes one status per task out of the lines of one answer, which together may not become more than `left`.
+
+    Only what is called as a job of ours is expanded: others' arrays of a million tasks cost one status each.
+    """
+
+    def __init__(self, left: int = 10 * MOST) -> None:
+        self._left = left
+
+    def __call__(self, status: JobStatus, text: str) -> list[JobStatus]:
+        """`status` for each task that `text` names (see `expand`); alone where it names none, or is not ours."""
+        if not status.name.startswith(PREFIX):
+            return [status]
+        numbers = expand(text, min(MOST, self._left))
+        self._left -= len(numbers)
+        return [replace(status, task=number) for number in numbers] or [status]

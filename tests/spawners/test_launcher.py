@@ -124,6 +124,18 @@ def test_the_ends_of_logs_come_along_but_not_through_links(tmp_path: Path) -> No
     assert len(tails["abc"]) == 16 << 10
 
 
+def test_a_tail_may_name_a_file_of_the_session_but_nothing_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "abc").mkdir()
+    (tmp_path / "abc" / "log").write_text("the job")
+    (tmp_path / "abc" / "log.12").write_text("task 12")
+    (tmp_path / "abc" / "log.13").symlink_to("/etc/passwd")
+    (tmp_path / "def").symlink_to("/etc")
+    asked = ["abc", "abc/log.12", "abc/log.13", "abc/log.14"]
+    assert status(tmp_path, allow=[], tails=asked)["tails"] == {"abc": "the job", "abc/log.12": "task 12"}
+    for name in ("abc/", "abc/../x", "abc/.ssh", "abc/log/12", "abc/log\n", "/etc/passwd", "../abc/log"):
+        assert status(tmp_path, allow=[], tails=[name])["problem"] == "request", name
+
+
 def test_cancel_forgets_folders_of_ended_sessions(tmp_path: Path) -> None:
     (tmp_path / "abc").mkdir()
     (tmp_path / "abc" / "log").touch()
