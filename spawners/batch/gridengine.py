@@ -13,7 +13,7 @@ The tasks of an array that wait are one entry (`<tasks>7,8,10-12:1</tasks>`), an
 
 How jobs ended is in the accounting file (`qacct -j`), one record per run: a rescheduled job has several, and the last
 one counts. Grid Engine kills at h_rt with SIGKILL at once, and so does `qdel`: an orderly stop goes through the agent.
-A job that is deleted before it ran leaves no record, nor does such a task. No environment is handed on, because `-V` is not used.
+A job or task that is deleted before it ran leaves no record. No environment is handed on, because `-V` is not used.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _UNAVAILABLE = (
     "is not an admin, submit or execution host",
 )
 _GONE = re.compile(
-    r'denied: job "[^"]*" does not exist|job "[^"]*" task "[^"]*" does not exist|has registered the job|has deleted job|is already in deletion'
+    r'job "[^"]*" (?:task "[^"]*" )?does not exist|has registered the job|has deleted job|is already in deletion'
 )
 #: The codes of `failed` that tell why (sge_status(5)); with any other the exit status does.
 _FAILED: dict[int, Reason] = {

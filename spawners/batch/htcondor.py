@@ -6,7 +6,8 @@ No HTCondor was at hand: the tests hold this module against transcripts modelled
 bash that runs them (see `encoding.one_line`), so that no file but the session's own is needed; every `$` is written
 `$(DOLLAR)` and quotes are doubled, so nothing is a macro. HTCondor has no queues: the queue's name is an attribute of
 the job (`PerijoveQueue`), which a site's START expressions can use. The walltime is a `periodic_remove`. Nothing of
-the submitting shell is handed on (`getenv = false`). Only jobs with names of ours are asked for.
+the submitting shell is handed on (`getenv = false`). Only jobs with names of ours are asked for. An array is a cluster
+of processes, counted from 0; our tasks count from 1. One of a single task is called by its process, as a job is.
 """
 
 from __future__ import annotations
@@ -20,10 +21,20 @@ from perijove.spawners.batch.base import BatchError, BatchProblem, BatchSystem, 
 from perijove.spawners.job import PREFIX, JobSpec, JobState, JobStatus, QueueStatus, Reason
 
 _ID = r"[0-9]{1,10}\.[0-9]{1,6}"
+_ANY = r"[0-9]{1,10}(\.[0-9]{1,6})?"  # a job or task, or an array (a cluster of HTCondor's)
+_LOGS = {
+    False: ("output = log", "error = log"),
+    True: (
+        "PerijoveTask = $(Process) + 1",
+        'environment = "PERIJOVE_TASK=$INT(PerijoveTask)"',
+        "output = log.$INT(PerijoveTask)",
+        "error = log.$INT(PerijoveTask)",
+    ),
+}
 _ATTRIBUTES = (
     "ClusterId,ProcId,JobBatchName,JobStatus,Owner,QDate,JobCurrentStartDate,CompletionDate,EnteredCurrentStatus,"
     "RemoteHost,LastRemoteHost,HoldReason,HoldReasonCode,RemoveReason,LastRejMatchReason,ExitCode,ExitBySignal,"
-    "ExitSignal,NumJobStarts,RemoteWallClockTime,RequestCpus"
+    "ExitSignal,NumJobStarts,RemoteWallClockTime,RequestCpus,PerijoveTasks"
 )
 _SLOTS = "SlotType,State,Cpus,TotalSlotCpus,Machine"
 _UNAVAILABLE = (
@@ -77,9 +88,10 @@ class HTCondor(BatchSystem):
             "should_transfer_files = NO",
             "getenv = false",
             "notification = never",
-            "output = log",
-            "error = log",
+            *_LOGS[job.tasks > 0],
         ]
+        if job.tasks:
+            lines.append(f"+PerijoveTasks = {job.tasks}")
         if job.gpus:
             lines.append(f"request_gpus = {job.gpus}")
         if job.account:
@@ -97,7 +109,7 @@ class HTCondor(BatchSystem):
             f"executable = {program}",
             "transfer_executable = false",
             f'arguments = "{words}"',
-            "queue 1",
+            f"queue {job.tasks or 1}",
         ]
         return "\n".join(lines) + "\n"
 
@@ -110,8 +122,8 @@ class HTCondor(BatchSystem):
         if output.status != 0:
             raise answers.failure(output, BatchProblem.REFUSED, _UNAVAILABLE)
         for line in output.stdout.splitlines():
-            if match := re.fullmatch(rf"({_ID})( - {_ID})?", line.strip(), re.ASCII):
-                return match[1]
+            if match := re.fullmatch(rf"({_ID})(?: - ({_ID}))?", line.strip(), re.ASCII):
+                return match[1] if match[2] in (None, match[1]) else match[1].partition(".")[0]
         raise answers.unreadable(output.stdout or output.stderr)
 
     def status(self, accounts: Sequence[str] = ()) -> Command:
@@ -129,8 +141,9 @@ class HTCondor(BatchSystem):
 
     def history(self, job_ids: Sequence[str]) -> Command:
         """See `BatchSystem.history`."""
-        ids = encoding.identifiers("job_ids", job_ids, _ID)
-        words = ("-json", "-attributes", _ATTRIBUTES, "-limit", str(len(ids)), *ids)
+        ids = encoding.identifiers("job_ids", job_ids, _ANY)
+        most = sum(1 if "." in job_id else encoding.TASKS for job_id in ids)
+        words = ("-json", "-attributes", _ATTRIBUTES, "-limit", str(most), *ids)
         return Command((self.program("condor_history"), *words))
 
     def parse_history(self, output: Output) -> list[JobStatus]:
@@ -139,11 +152,11 @@ class HTCondor(BatchSystem):
 
     def cancel(self, job_ids: Sequence[str]) -> Command:
         """See `BatchSystem.cancel`."""
-        return Command((self.program("condor_rm"), *encoding.identifiers("job_ids", job_ids, _ID)))
+        return Command((self.program("condor_rm"), *encoding.identifiers("job_ids", job_ids, _ANY)))
 
     def task_id(self, job_id: str, task: int) -> str:
         """See `BatchSystem.task_id`."""
-        (array,) = encoding.identifiers("job_id", [job_id], _ID)
+        (array,) = encoding.identifiers("job_id", [job_id], _ANY)
         return f"{array.partition('.')[0]}.{encoding.whole('task', task, 1, encoding.TASKS) - 1}"
 
     def parse_cancel(self, output: Output) -> None:
@@ -192,8 +205,9 @@ def _rows(output: Output) -> list[Mapping[str, Any]]:
 def _job(row: Mapping[str, Any]) -> JobStatus | None:
     cluster, process = (encoding.number(row.get(key)) for key in ("ClusterId", "ProcId"))
     job_id = f"{cluster}.{process}"
-    if not re.fullmatch(_ID, job_id, re.ASCII):
+    if cluster is None or process is None or not re.fullmatch(_ID, job_id, re.ASCII):
         return None
+    tasks = encoding.number(row.get("PerijoveTasks")) or 0
     number = encoding.number(row.get("JobStatus"))
     state, reason = STATES.get(-1 if number is None else number, (JobState.UNKNOWN, Reason.OTHER))
     words = next((text for key in _SAID[state] if (text := encoding.plain(row.get(key) or ""))), "")
@@ -211,7 +225,7 @@ def _job(row: Mapping[str, Any]) -> JobStatus | None:
     seconds = int(used) if isinstance(used, int | float) and 0 <= used < 2**40 else None
     finished = answers.epoch(row.get("CompletionDate")) or answers.epoch(row.get("EnteredCurrentStatus"))
     return JobStatus(
-        job_id=job_id,
+        job_id=job_id if tasks < 2 else str(cluster),
         name=encoding.plain(row.get("JobBatchName", "")),
         state=state,
         reason=reason,
@@ -225,6 +239,7 @@ def _job(row: Mapping[str, Any]) -> JobStatus | None:
         exit_code=code if ended else None,
         signal=signal if ended else None,
         core_seconds=None if seconds is None or cores is None else seconds * cores,
+        task=process + 1 if tasks > 0 else None,
     )
 
 

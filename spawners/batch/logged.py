@@ -5,6 +5,8 @@ What the batch system says before and after the script goes to `batch.log` besid
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from perijove.spawners.batch.base import BatchSystem
 from perijove.spawners.job import JobSpec
 
@@ -15,6 +17,10 @@ OWN_LOG = "batch.log"
 class LoggedBatchSystem(BatchSystem):
     """A batch system whose jobs write their own log."""
 
+    #: Where the script finds the number of its task.
+    task_variable: ClassVar[str]
+
     def script(self, job: JobSpec) -> str:
         """See `BatchSystem.script`."""
-        return super().script(job).replace(" || exit 71\n", " || exit 71\nexec >>log 2>&1\n", 1)
+        log = f'"log.${self.task_variable}"' if job.tasks else "log"
+        return super().script(job).replace(" || exit 71\n", f" || exit 71\nexec >>{log} 2>&1\n", 1)

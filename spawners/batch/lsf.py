@@ -6,7 +6,8 @@ LSF keeps a job's output until its end, so the script writes `log` itself and LS
 `-env none` keeps the submitting shell's variables out of the job. Memory is asked for per host (`rusage`) and bounded
 (`-M`), both with their unit. `bjobs -a` also lists jobs that ended within `CLEAN_PERIOD` (an hour), with the reason: no
 second query is needed for how a job ended. Times are local without a year, in words: the launcher asks in UTC, and the
-year is the one that brings the time nearest to now. LSF estimates no starts.
+year is the one that brings the time nearest to now. LSF estimates no starts. `bjobs` lists the tasks of an array one by
+one, with the array's id, and its name with the number in brackets; a site's bound is MAX_JOB_ARRAY_SIZE (1,000).
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from perijove.spawners.job import JobSpec, JobState, JobStatus, QueueStatus, Rea
 
 _ID = r"[0-9]{1,12}"
 _FIELDS = (
-    "jobid stat user queue job_name submit_time start_time finish_time exec_host pend_reason exit_code exit_reason "
-    "run_time slots"
+    "jobid jobindex stat user queue job_name submit_time start_time finish_time exec_host pend_reason exit_code "
+    "exit_reason run_time slots"
 )
+_ANY = rf"{_ID}(\[[0-9]{{1,9}}\])?"  # a job or array, or a task of one
 _SUBMITTED = re.compile(r"Job <([0-9]{1,12})> is submitted", re.ASCII)
 _UNAVAILABLE = (
     "lsf is down",
@@ -112,12 +114,13 @@ class LSF(LoggedBatchSystem):
     """LSF."""
 
     programs = ("bsub", "bjobs", "bkill", "bqueues")
+    task_variable = "LSB_JOBINDEX"
 
     def directives(self, job: JobSpec) -> Sequence[str]:
         """See `BatchSystem.directives`. Raises ValueError for a value that is not plain."""
         encoding.checked(job)
         options = [
-            f"-J {job.name}",
+            f'-J "{job.name}[1-{job.tasks}]"' if job.tasks else f"-J {job.name}",
             f"-Jd perijove/{job.session}",
             f"-q {encoding.name('queue', job.queue)}",
             f"-n {job.cores}",
@@ -162,7 +165,7 @@ class LSF(LoggedBatchSystem):
 
     def cancel(self, job_ids: Sequence[str]) -> Command:
         """See `BatchSystem.cancel`."""
-        return Command((self.program("bkill"), *encoding.identifiers("job_ids", job_ids, _ID)))
+        return Command((self.program("bkill"), *encoding.identifiers("job_ids", job_ids, _ANY)))
 
     def task_id(self, job_id: str, task: int) -> str:
         """See `BatchSystem.task_id`."""
@@ -224,7 +227,8 @@ def time_of(text: object, now: datetime | None = None) -> datetime | None:
 
 
 def _job(row: Mapping[str, Any]) -> JobStatus | None:
-    job_id = str(row.get("JOBID", ""))
+    job_id, _, inside = str(row.get("JOBID", "")).partition("[")  # some versions write "123[4]"
+    task = encoding.number(row.get("JOBINDEX") or inside.rstrip("]"))  # 0 of a job that is no array
     if not re.fullmatch(_ID, job_id, re.ASCII):
         return None
     word = str(row.get("STAT", ""))
@@ -241,7 +245,9 @@ def _job(row: Mapping[str, Any]) -> JobStatus | None:
     start = time_of(row.get("START_TIME"))
     return JobStatus(
         job_id=job_id,
-        name=encoding.plain(row.get("JOB_NAME", "")),
+        name=encoding.plain(row.get("JOB_NAME", "")).partition("[")[0]
+        if task
+        else encoding.plain(row.get("JOB_NAME", "")),
         state=state,
         reason=reason,
         raw=pending or end or encoding.plain(word),
@@ -254,6 +260,7 @@ def _job(row: Mapping[str, Any]) -> JobStatus | None:
         exit_code=code if ended and code is not None and code < 128 else 0 if word == "DONE" else None,
         signal=code - 128 if ended and code is not None and 128 < code < 128 + 65 else None,
         core_seconds=None if ran is None or slots is None else ran * slots,
+        task=task or None,
     )
 
 

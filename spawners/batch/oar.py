@@ -7,6 +7,10 @@ and on public logs.
 bash (see `encoding.one_line`), and the directives are options. `#OAR` lines are shown in the preview. OAR gives whole
 cores of one node (or GPUs with what belongs to them); memory goes with the cores. `oarstat -J` has all times in
 seconds since 1970, and knows ended jobs by their number. Nothing of the submitting shell is handed on.
+
+The tasks of an array are jobs with numbers in a row, told together by `array_id`, the first of them. We call an array
+`87132[]`, since `87132` is its first task; to end arrays and jobs in one command, `oardel` is given a condition
+(`--sql`). An array of one task is called as a job is: `oarsub` does not say of it that it is an array.
 """
 
 from __future__ import annotations
@@ -21,6 +25,8 @@ from perijove.spawners.job import JobSpec, JobState, JobStatus, QueueStatus, Rea
 
 _ID = r"[0-9]{1,12}"
 _SUBMITTED = re.compile(r'(?:"job_id"\s*:\s*"?|OAR_JOB_ID=)([0-9]{1,12})\b', re.ASCII)
+_SUBMITTED_ARRAY = re.compile(r'(?:"array_id"\s*:\s*"?|OAR_ARRAY_ID=)([0-9]{1,12})\b', re.ASCII)
+_ANY = rf"{_ID}(\[\])?"  # a job or task, or an array by its first job
 _UNAVAILABLE = (
     "db connection error",
     "cannot connect",
@@ -70,13 +76,16 @@ class OAR(BatchSystem):
     def _options(self, job: JobSpec) -> list[tuple[str, ...]]:
         encoding.checked(job)
         what = f"gpu={job.gpus}" if job.gpus else f"core={job.cores}"
+        log = f"batch.{job.tasks}.log" if job.tasks else "log"
         options: list[tuple[str, ...]] = [
             ("-n", job.name),
             ("-q", encoding.name("queue", job.queue)),
             ("-l", f"/nodes=1/{what},walltime={encoding.clock(job.walltime)}"),
-            ("-O", "log"),
-            ("-E", "log"),
+            ("-O", log),
+            ("-E", log),
         ]
+        if job.tasks:
+            options.append(("--array", str(job.tasks)))
         if job.account:
             options.append((f"--project={job.account}",))
         options += [(encoding.extra_option(extra),) for extra in self.scheduler.extra]
@@ -85,6 +94,11 @@ class OAR(BatchSystem):
     def directives(self, job: JobSpec) -> Sequence[str]:
         """The options of the submission, for the preview. Raises ValueError for a value that is not plain."""
         return [f"#OAR {' '.join(option)}" for option in self._options(job)]
+
+    def script(self, job: JobSpec) -> str:
+        """See `BatchSystem.script`. OAR has no name for a task's own output: the tasks of an array write it."""
+        own = 'exec >>"log.$OAR_ARRAY_INDEX" 2>&1\n' if job.tasks else ""
+        return super().script(job).replace(" || exit 71\n", f" || exit 71\n{own}", 1)
 
     def submit(self, job: JobSpec) -> Command:
         """See `BatchSystem.submit`."""
@@ -96,6 +110,8 @@ class OAR(BatchSystem):
         """See `BatchSystem.parse_submit`."""
         if output.status != 0:
             raise answers.failure(output, BatchProblem.REFUSED, _UNAVAILABLE)
+        if match := _SUBMITTED_ARRAY.search(output.stdout):
+            return f"{match[1]}[]"
         if match := _SUBMITTED.search(output.stdout):
             return match[1]
         raise answers.unreadable(output.stdout or output.stderr)
@@ -113,7 +129,10 @@ class OAR(BatchSystem):
 
     def history(self, job_ids: Sequence[str]) -> Command:
         """See `BatchSystem.history`."""
-        asked = [word for job_id in encoding.identifiers("job_ids", job_ids, _ID) for word in ("-j", job_id)]
+        ids = encoding.identifiers("job_ids", job_ids, _ANY)
+        asked = [word for job_id in ids if "[" not in job_id for word in ("-j", job_id)]
+        if len(asked) < 2 * len(ids):
+            asked = ["--sql", _where(ids)]
         return Command((self.program("oarstat"), "-f", "-J", *asked))
 
     def parse_history(self, output: Output) -> list[JobStatus]:
@@ -122,12 +141,14 @@ class OAR(BatchSystem):
 
     def cancel(self, job_ids: Sequence[str]) -> Command:
         """See `BatchSystem.cancel`."""
-        return Command((self.program("oardel"), *encoding.identifiers("job_ids", job_ids, _ID)))
+        ids = encoding.identifiers("job_ids", job_ids, _ANY)
+        which = ("--sql", _where(ids)) if any("[" in job_id for job_id in ids) else ids
+        return Command((self.program("oardel"), *which))
 
     def task_id(self, job_id: str, task: int) -> str:
         """See `BatchSystem.task_id`."""
-        (array,) = encoding.identifiers("job_id", [job_id], _ID)
-        return str(int(array) + encoding.whole("task", task, 1, encoding.TASKS) - 1)
+        (array,) = encoding.identifiers("job_id", [job_id], _ANY)
+        return str(int(array.rstrip("[]")) + encoding.whole("task", task, 1, encoding.TASKS) - 1)
 
     def parse_cancel(self, output: Output) -> None:
         """See `BatchSystem.parse_cancel`."""
@@ -148,6 +169,21 @@ class OAR(BatchSystem):
         alive = [row for row in flat if row.get("state") == "Alive"]
         busy = sum(1 for row in alive if row.get("jobs"))
         return [QueueStatus("", bool(alive), len(flat), len(alive) - busy, len(flat) - len(alive))]
+
+
+def _where(ids: Sequence[str]) -> str:
+    """The condition for jobs and whole arrays, all of them numbers."""
+    plain = ",".join(job_id for job_id in ids if "[" not in job_id) or "0"
+    return f"job_id IN ({plain}) OR array_id IN ({','.join(job_id[:-2] for job_id in ids if '[' in job_id)})"
+
+
+def _array(row: Mapping[str, Any], job_id: str) -> tuple[str, int | None]:
+    """What the job is called, and its number in the array that it belongs to: our arrays name their output so."""
+    match = re.search(r"(?:^|/)batch\.([0-9]{1,9})\.log\Z", str(row.get("stdout_file") or "")[-100:], re.ASCII)
+    array, task = (encoding.number(row.get(key)) for key in ("array_id", "array_index"))
+    if not match or array is None or task is None or array < 1 or task < 1:
+        return job_id, None
+    return (job_id if int(match[1]) == 1 else f"{array}[]"), task
 
 
 def _resources(value: object) -> list[Mapping[str, Any]]:
@@ -173,6 +209,7 @@ def _rows(output: Output) -> dict[str, Any]:
 def _job(job_id: str, row: Mapping[str, Any]) -> JobStatus | None:
     if not re.fullmatch(_ID, job_id, re.ASCII):
         return None
+    called, task = _array(row, job_id)
     word = encoding.plain(row.get("state") or "")
     state, reason = STATES.get(word.partition(" ")[0], (JobState.UNKNOWN, Reason.OTHER))
     waits, ended = state is JobState.QUEUED, state is JobState.ENDED
@@ -190,7 +227,7 @@ def _job(job_id: str, row: Mapping[str, Any]) -> JobStatus | None:
     cores = row.get("assigned_resources")
     used = (stop - start).total_seconds() if ended and start and stop else None
     return JobStatus(
-        job_id=job_id,
+        job_id=called,
         name=encoding.plain(row.get("name") or ""),
         state=state,
         reason=reason,
@@ -204,4 +241,5 @@ def _job(job_id: str, row: Mapping[str, Any]) -> JobStatus | None:
         exit_code=status >> 8 & 255 if ended and status is not None and not status & 127 else None,
         signal=status & 127 or None if ended and status is not None else None,
         core_seconds=int(used) * len(cores) if used is not None and used >= 0 and isinstance(cores, list) else None,
+        task=task,
     )

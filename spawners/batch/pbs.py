@@ -7,6 +7,10 @@ PBS keeps a job's output on the node until its end, so the script writes `log` i
 `-P` says so in `extra`. Professional remembers ended jobs where the site configured it (`qstat -x`); Torque lists them
 for `keep_completed` seconds in the ordinary listing. Times are the client's local time: the launcher asks in UTC.
 
+An array is called `123[].server`, its tasks `123[4].server`. `qstat -t` lists tasks that wait, run and have ended
+beside their array, of everybody: a site with arrays of many thousands of tasks gives answers of many megabytes. The
+bound of a site is `max_array_size` (Professional: 10,000) or `max_job_array_size` (Torque).
+
 `qstat -F json` of some versions prints other people's environments with broken quoting: `Variable_List` is cut out
 before anything is parsed, so that nobody's environment can blind the gateway for everybody.
 """
@@ -19,7 +23,7 @@ from collections.abc import Sequence
 from perijove.spawners.batch import answers, encoding
 from perijove.spawners.batch.base import BatchError, BatchProblem, Command, Output
 from perijove.spawners.batch.logged import OWN_LOG, LoggedBatchSystem
-from perijove.spawners.batch.pbs_rows import ID, job_from, mapping_of
+from perijove.spawners.batch.pbs_rows import ID, jobs_from, mapping_of
 from perijove.spawners.job import JobSpec, JobState, JobStatus, QueueStatus
 
 _UNAVAILABLE = (
@@ -47,6 +51,11 @@ class PBS(LoggedBatchSystem):
     programs = ("qsub", "qstat", "qdel")
 
     @property
+    def task_variable(self) -> str:  # type: ignore[override]
+        """See `LoggedBatchSystem`."""
+        return "PBS_ARRAYID" if self.torque else "PBS_ARRAY_INDEX"
+
+    @property
     def torque(self) -> bool:
         """Whether this centre speaks Torque's dialect."""
         return self.scheduler.dialect == "torque"
@@ -64,6 +73,8 @@ class PBS(LoggedBatchSystem):
             f"-o {OWN_LOG}",
             "-m n",
         ]
+        if job.tasks:
+            options.append(self._range(job.tasks))
         if job.account:
             options.append(f"-A {job.account}")
         options += [encoding.extra_option(extra, joined=False) for extra in self.scheduler.extra]
@@ -75,6 +86,10 @@ class PBS(LoggedBatchSystem):
             return [f"-l nodes=1:ppn={job.cores}{gpus}", f"-l mem={job.memory}mb"]
         gpus = f":ngpus={job.gpus}" if job.gpus else ""
         return [f"-l select=1:ncpus={job.cores}:mem={job.memory}mb{gpus}"]
+
+    def _range(self, tasks: int) -> str:
+        """Professional refuses `1-1` (its `chk_Jrange`): `1-2:2` is the range of one."""
+        return f"-t 1-{tasks}" if self.torque else "-J 1-2:2" if tasks == 1 else f"-J 1-{tasks}"
 
     def submit(self, job: JobSpec) -> Command:
         """See `BatchSystem.submit`."""
@@ -91,7 +106,7 @@ class PBS(LoggedBatchSystem):
 
     def status(self, accounts: Sequence[str] = ()) -> Command:
         """All jobs, whatever `accounts`: `qstat -f` takes no account."""
-        return Command((self.program("qstat"), *(("-x",) if self.torque else ("-f", "-F", "json"))))
+        return Command((self.program("qstat"), "-t", *(("-x",) if self.torque else ("-f", "-F", "json"))))
 
     def parse_status(self, output: Output) -> list[JobStatus]:
         """See `BatchSystem.parse_status`. Of history, ids that PBS does not know are left out."""
@@ -101,21 +116,20 @@ class PBS(LoggedBatchSystem):
             return []
         if self.torque:
             root = answers.from_xml(output.stdout)
-            found = [(row := mapping_of(item), str(row.get("Job_Id", ""))) for item in root.iter("Job")]
-            jobs = [job_from(job_id, row, torque=True) for row, job_id in found]
+            found = [(str((row := mapping_of(item)).get("Job_Id", "")), row) for item in root.iter("Job")]
         else:
             answer = answers.from_json(_VARIABLES.sub("", output.stdout))
             rows = answer.get("Jobs") if isinstance(answer, dict) else None
             items = rows.items() if isinstance(rows, dict) else ()
-            jobs = [job_from(job_id, row) for job_id, row in items if isinstance(row, dict)]
-        return [job for job in jobs if job is not None]
+            found = [(job_id, row) for job_id, row in items if isinstance(row, dict)]
+        return jobs_from(found, torque=self.torque)
 
     def history(self, job_ids: Sequence[str]) -> Command | None:
         """See `BatchSystem.history`. Torque has none: it lists ended jobs for a while."""
         if self.torque:
             return None
         ids = encoding.identifiers("job_ids", job_ids, ID)
-        return Command((self.program("qstat"), "-x", "-f", "-F", "json", *ids))
+        return Command((self.program("qstat"), "-x", "-t", "-f", "-F", "json", *ids))
 
     def parse_history(self, output: Output) -> list[JobStatus]:
         """See `BatchSystem.parse_history`."""

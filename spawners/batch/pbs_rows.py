@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from xml.etree.ElementTree import Element
 
 from perijove.spawners.batch import answers, encoding
+from perijove.spawners.batch.tasks import Expansion
 from perijove.spawners.job import JobState, JobStatus, Reason
 
-#: A job number and the server that gave it.
-ID = r"[0-9]{1,12}(\[\])?(\.[A-Za-z0-9][A-Za-z0-9.-]{0,200})?"
+#: The number of a job, an array (`[]`) or a task of one (`[4]`), and the server that gave it.
+ID = r"[0-9]{1,12}(\[[0-9]{0,9}\])?(\.[A-Za-z0-9][A-Za-z0-9.-]{0,200})?"
 _TIME = "%a %b %d %H:%M:%S %Y"
 _FIRST_SIGNAL = 256  # an exit status from here on is a signal
 
@@ -62,6 +64,9 @@ COMMENTS: tuple[tuple[str, Reason], ...] = (
     ("no available resources", Reason.RESOURCES),
 )
 
+#: Substates of a task that has ended (X) and whose exit status was not kept (`job.h` of Professional).
+_SUBJOB_ENDS: dict[int, Reason] = {91: Reason.CANCELLED, 92: Reason.COMPLETED, 93: Reason.FAILED}
+
 #: Negative exit statuses of PBS Professional (`job.h`) and of Torque (`pbs_job.h`): they mean different things.
 PRO_ENDS: dict[int, Reason] = {
     **dict.fromkeys((*range(-10, 0), -13, -16, -17, -21, -22, -23, -30), Reason.LAUNCH_FAILED),
@@ -77,10 +82,33 @@ TORQUE_ENDS: dict[int, Reason] = {
 }
 
 
+def jobs_from(found: Sequence[tuple[str, Mapping[str, Any]]], *, torque: bool = False) -> list[JobStatus]:
+    """The jobs and tasks of one answer. An array's own row tells only of tasks that have none."""
+    jobs = [job for job_id, row in found if (job := job_from(job_id, row, torque=torque)) is not None]
+    told: dict[str, set[int]] = {}
+    for job in jobs:
+        if job.task is not None:
+            told.setdefault(job.job_id, set()).add(job.task)
+    if not any("[]" in job_id for job_id, _ in found):
+        return jobs
+    rows, expansion, result = dict(found), Expansion(), []
+    for job in jobs:
+        if job.task is not None or "[]" not in job.job_id:
+            result.append(job)
+            continue
+        waits = replace(job, state=JobState.QUEUED) if job.state is JobState.RUNNING else job  # B: some task has begun
+        each = expansion(waits, str(rows[job.job_id].get("array_indices_remaining", "")))
+        listed = told.get(job.job_id, set())
+        result += [task for task in each if task.task not in listed and (task.task is not None or not listed)]
+    return result
+
+
 def job_from(job_id: str, row: Mapping[str, Any], *, torque: bool = False) -> JobStatus | None:
     """The status that the attributes of a job tell, or None if `job_id` is none."""
-    if not re.fullmatch(ID, job_id, re.ASCII):
+    match = re.fullmatch(ID, job_id, re.ASCII)
+    if not match:
         return None
+    task = encoding.number((match[1] or "")[1:-1])
     state, reason = STATES.get(str(row.get("job_state")), (JobState.UNKNOWN, Reason.OTHER))
     comment = encoding.plain(row.get("comment", ""))
     status = encoding.number(row.get("Exit_status", row.get("exit_status")))
@@ -89,12 +117,14 @@ def job_from(job_id: str, row: Mapping[str, Any], *, torque: bool = False) -> Jo
         reason = _waits_for(str(row.get("Hold_Types", "")), comment, reason)
     elif ended:
         reason = _why_ended(status, row, torque)
+        if status is None and row.get("job_state") == "X":
+            reason = _SUBJOB_ENDS.get(encoding.number(row.get("substate")) or 0, Reason.OTHER)
     signal, code = _exit(status)
     used = _mapping(row.get("resources_used"))
     seconds, cores = answers.seconds(used.get("walltime")), _cores(row)
     return JobStatus(
-        job_id=job_id,
-        name=encoding.plain(row.get("Job_Name", "")),
+        job_id=job_id if task is None else job_id.replace(f"[{task}]", "[]"),
+        name=encoding.plain(row.get("Job_Name", "")).removesuffix(f"-{task}"),  # so Torque names tasks
         state=state,
         reason=reason,
         raw=comment or encoding.plain(row.get("job_state", "")),
@@ -108,6 +138,7 @@ def job_from(job_id: str, row: Mapping[str, Any], *, torque: bool = False) -> Jo
         exit_code=code if ended else None,
         signal=signal if ended else None,
         core_seconds=None if seconds is None or cores is None else seconds * cores,
+        task=task,
     )
 
 

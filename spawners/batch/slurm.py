@@ -12,9 +12,9 @@ it in the header line, where the parser, which is stateless, finds it.
 exit code, and needs no slurmdbd: the one query per tick is enough for the usual end. `history` is `sacct`, for jobs
 that were missed for longer; without slurmdbd it answers with nothing, which is no error.
 
-**Arrays.** Tasks that wait are one line ("123_[7-9,12%4]"), and become one status each here. `--array` would list each on a
-line of its own, at 0.4 kB: it is used where only our accounts are asked for, since among everybody's jobs one person's
-array of 20,000 would fill the whole answer. Without it squeue cuts the list at 64 characters, so the launcher
+**Arrays.** Tasks that wait are one line ("123_[7-9,12%4]"), and become one status each here. `--array` would list each
+on a line of its own, at 0.4 kB: it is used where only our accounts are asked for, since among everybody's jobs one
+person's array of 20,000 would fill the whole answer. Without it squeue cuts the list at 64 characters, so the launcher
 sets `SLURM_BITSTR_LEN=0`. A task that was cancelled before it started is in no listing at all (tried), unless its
 whole array was. A centre's bound is `MaxArraySize` - 1 (1,000 by default).
 
@@ -44,7 +44,7 @@ from perijove.spawners.job import JobSpec, JobState, JobStatus, QueueStatus, Rea
 
 # What is asked of squeue and sacct, and what we call it.
 _SQUEUE = {
-    "JobArrayID": "id",  # "123", "123_4" for a task, "123_[5-9]" for those that wait
+    "JobArrayID": "id",  # "123", "123_4" is a task, "123_[5-9]" are tasks that wait
     "UserName": "user",
     "State": "state",
     "Reason": "reason",

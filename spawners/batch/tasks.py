@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import chain, islice
 
 from perijove.spawners.job import PREFIX, JobStatus
 
@@ -26,6 +27,7 @@ VARIABLES = (
     "PERIJOVE_LOCAL_TASK",
 )
 _PART = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})(?::([0-9]{1,9}))?)?", re.ASCII)
+_LONGEST = 32 * MOST  # characters of a line
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 
 
@@ -40,17 +42,13 @@ def expand(text: str, most: int = MOST) -> list[int]:
     After `%` stands how many may run at once, which is none of ours. Parts of any other form, such as the "..." with
     which Slurm cuts a long list, are left out.
     """
-    found: dict[int, None] = {}
-    for part in text.partition("%")[0].split(","):
-        match = _PART.fullmatch(part.strip())
-        if not match:
-            continue
-        first, last, step = int(match[1]), int(match[2] or match[1]), int(match[3] or 1)
-        for number in range(first, last + 1, max(step, 1))[: most + 1]:
-            if len(found) >= most:
-                return list(found)
-            found[number] = None
-    return list(found)
+    parts = text[:_LONGEST].partition("%")[0].split(",")
+    matches = (match for part in parts if (match := _PART.fullmatch(part.strip())))
+    numbers = chain.from_iterable(
+        range(int(match[1]), int(match[2] or match[1]) + 1, max(int(match[3] or 1), 1)) for match in matches
+    )
+    # Twice as many are looked at, lest a line that repeats itself takes for ever.
+    return list(dict.fromkeys(islice(numbers, 2 * MOST)))[:most]
 
 
 class Expansion:
