@@ -7,7 +7,7 @@ launcher runs it.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -32,7 +32,7 @@ class Site:
         self.submitted: list[str] = []
 
     def run(self, command: Command, directory: str = "/tmp", person: str = "") -> Output:
-        words = ["env", "-C", directory, "TZ=UTC", "LC_ALL=C", *command.argv]
+        words = ["env", "-C", directory, "TZ=UTC", "LC_ALL=C", "SLURM_BITSTR_LEN=0", *command.argv]
         done = self.bed.exec(self.name, "login", words, person or self.person, stdin=command.stdin)
         return Output(done.returncode, done.stdout, done.stderr)
 
@@ -57,6 +57,18 @@ class Site:
         if len(jobs) < len(job_ids) and (command := self.system.history(job_ids)):
             jobs += self.system.parse_history(self.run(command))
         return [job for job in jobs if job.job_id in job_ids]
+
+    def tasks(self, array: str, accounts: Sequence[str] = ()) -> dict[int | None, JobStatus]:
+        """The tasks of `array` that are listed, by their number."""
+        jobs = self.system.parse_status(self.run(self.system.status(accounts)))
+        return {job.task: job for job in jobs if job.job_id == array}
+
+    def ended_tasks(self, array: str) -> dict[int | None, JobStatus]:
+        """The tasks of `array` that ended, by the listing or by history."""
+        command = self.system.history([array])
+        past = self.system.parse_history(self.run(command)) if command else []
+        found = {job.task: job for job in past if job.job_id == array}
+        return found | {task: job for task, job in self.tasks(array).items() if job.state is JobState.ENDED}
 
     def wait_for_state(self, job_id: str, state: JobState) -> JobStatus:
         def there() -> bool:
@@ -148,6 +160,46 @@ def test_queues_and_estimates(site: Site) -> None:
     with pytest.raises(BatchError) as caught:
         site.system.parse_estimate(site.run(never))
     assert caught.value.problem is BatchProblem.REFUSED
+
+
+def test_an_array_is_one_submission_of_many_tasks_that_are_listed_and_cancelled_one_by_one(site: Site) -> None:
+    account, count = site.bed.account(site.name, "alice"), 60
+    job = replace(site.job("/bin/sleep", "300"), tasks=count)
+    array = site.submit(job)
+
+    def alive() -> set[int | None]:
+        return {task for task, found in site.tasks(array).items() if found.state is not JobState.ENDED}
+
+    wait_for(lambda: site.tasks(array)[1].state is JobState.RUNNING, f"task 1 of {array} runs", 60, 0.3)
+    assert set(site.tasks(array)) == set(range(1, count + 1)) == set(site.tasks(array, [account]))
+    assert {found.name for found in site.tasks(array).values()} == {job.name}
+    waiting = [task for task, found in site.tasks(array).items() if found.state is JobState.QUEUED and task]
+    assert waiting, "the testbed has more room than this test thinks"
+    # Every second one of those that wait, so that their list has as many parts as can be; and one that runs.
+    gone = {1, *sorted(waiting)[-1:0:-2]}
+    other = site.submit(site.job("/bin/sleep", "300"))
+    ids = [*(site.system.task_id(array, task) for task in gone), other]
+    site.system.parse_cancel(site.run(site.system.cancel(ids)))
+    wait_for(lambda: not alive() & gone, "they are cancelled", 60, 0.3)
+    assert alive() == set(range(1, count + 1)) - gone
+    wait_for(lambda: (now := site.listed(other)) is None or now.state is JobState.ENDED, "the job, too", 60, 0.3)
+    site.system.parse_cancel(site.run(site.system.cancel([array, site.system.task_id(array, 1)])))
+    wait_for(lambda: not alive(), "the array is cancelled", 60, 0.3)
+    site.system.parse_cancel(site.run(site.system.cancel([site.system.task_id(array, 2), array])))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_each_task_has_its_number_its_log_and_its_end(site: Site, count: int) -> None:
+    number = "${SLURM_ARRAY_TASK_ID:-$SGE_TASK_ID}"
+    prolog = (f'echo "task {number}"; [ "{number}" != 2 ] || exit 3',)
+    job = replace(site.job("/bin/true"), tasks=count, prolog=prolog)
+    array = site.submit(job)
+    wait_for(lambda: len(site.ended_tasks(array)) == count, f"all {count} tasks of {array} ended", 60, 0.5)
+    ends = {task: found.exit_code for task, found in site.ended_tasks(array).items()}
+    assert ends == {task: 3 if task == 2 else 0 for task in range(1, count + 1)}
+    for task in range(1, count + 1):
+        log = site.bed.exec(site.name, "login", ["cat", f"{job.directory}/log.{task}"], "alice").stdout
+        assert log == f"task {task}\n"
 
 
 @pytest.mark.slow

@@ -211,7 +211,7 @@ def test_what_is_kept_of_an_answer_is_one_bounded_line(text: str) -> None:
     assert len(kept) <= 200 and kept.isprintable()
     assert encoding.host(text) in (None, text)
     number = encoding.number(text)
-    assert number is None or number == int(text)
+    assert number is None or number == int(text.strip())
 
 
 @given(st.integers(1, 10**9), st.integers(1, 10**4))
