@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from xml.etree import ElementTree
 
@@ -48,6 +49,11 @@ def calendar(text: object, *forms: str) -> datetime | None:
     """The time (UTC, for so the launcher asks) that `text` is in a `strptime` form, or in seconds; or None."""
     if not isinstance(text, str) or len(text) > 64:
         return None
+    return _calendar(text, forms)
+
+
+@lru_cache(4096)  # thousands of jobs share a few times, and `strptime` is most of what reading a row costs
+def _calendar(text: str, forms: tuple[str, ...]) -> datetime | None:
     if text.strip().isascii() and text.strip().isdigit():
         return epoch(text)
     for form in forms:

@@ -165,6 +165,8 @@ def quoted(argv: Sequence[str]) -> str:
 def plain(text: object, most: int = 200) -> str:
     """`text` on one line, without control, formatting (bidi) or surrogate characters, at most `most` long."""
     rough = str(text)[: most * 8]
+    if len(rough) <= most and rough.isascii() and rough.isprintable() and "  " not in rough:
+        return rough.strip()  # as almost everything is
     kept = "".join(" " if c.isspace() else c for c in rough if c.isspace() or unicodedata.category(c)[0] != "C")
     return " ".join(kept.split())[:most]
 
