@@ -27,7 +27,7 @@ import tempfile
 import threading
 from typing import IO, Any, Callable, Dict, List, Optional, Tuple
 
-VERSION = 1
+VERSION = 2
 SETTINGS = "/etc/perijove/launcher.json"
 COMMANDS = set(
     "sbatch squeue scancel scontrol sinfo sacct sacctmgr sshare sprio yhbatch yhqueue yhq yhcancel yhcontrol yhinfo "
@@ -48,7 +48,7 @@ CHECK = (
     "    try: return u.find_spec(name) is not None\n"
     "    except ImportError: return False\n"
     "agent = there('perijove.spawners.agent') and there('perijove.widgets.lab')\n"
-    "names = ['perijove', 'jupyterhub', 'jupyterlab']\n"
+    "names = ['perijove', 'jupyterhub', 'jupyterlab', 'distributed']\n"
     "print(json.dumps(dict({name: version(name) for name in names}, agent=agent)))"
 )
 

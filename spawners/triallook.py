@@ -132,7 +132,10 @@ class Look:
             raise Failed(f"{self._python()} has no {', '.join(missing) or 'agent'}", words.MEND_PACKAGES)
         if not str(versions["jupyterhub"]).startswith("6."):
             raise Failed(f"JupyterHub {versions['jupyterhub']} does not suit this gateway", words.MEND_PACKAGES)
-        return ", ".join(f"{name} {versions[name]}" for name in ("perijove", "jupyterhub", "jupyterlab"))
+        found = ", ".join(f"{name} {versions[name]}" for name in ("perijove", "jupyterhub", "jupyterlab"))
+        # Sessions run without it, so that its lack is said and fails nothing.
+        dask = versions.get("distributed")
+        return f"{found}, {f'Dask {dask}' if dask else 'no Dask: clusters cannot run here'}"
 
     async def _space(self) -> str:
         free = self._answer.get("free")
