@@ -18,6 +18,7 @@ from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from perijove.hub import secretfiles
+from perijove.hub.limits import ClusterLimits, LaunchLimits, Retention
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 #: The broker's name as a service of the hub, and so its address below the gateway's base path.
@@ -73,24 +74,6 @@ class Authenticator(Frozen):
     config: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
 
 
-class LaunchLimits(Frozen):
-    """How much may be under way; a request beyond a limit is refused with words, not dropped."""
-
-    #: Live sessions of one person, queued ones too.
-    per_person: int = Field(default=20, ge=1, le=10_000)
-    #: Submissions at once per centre; further ones wait their turn.
-    per_centre: int = Field(default=8, ge=1, le=1000)
-
-
-class Retention(Frozen):
-    """For how many days after its end something is kept in the broker's store; 0: for ever."""
-
-    #: A session: how it ended, and what it used.
-    sessions: int = Field(default=400, ge=0, le=36_500)
-    #: Its events and the last lines of its log; they go with it at the latest.
-    events: int = Field(default=90, ge=0, le=36_500)
-
-
 class Settings(Frozen):
     """Where the gateway's parts are and how they reach each other."""
 
@@ -124,6 +107,8 @@ class Settings(Frozen):
     identities_file: Place | None = None
     #: How much may be under way.
     launch_limits: LaunchLimits = LaunchLimits()
+    #: How many Dask workers one person may have at a centre.
+    cluster_limits: ClusterLimits = ClusterLimits()
     #: How long what has ended is kept.
     retention: Retention = Retention()
 
@@ -283,6 +268,7 @@ def _keys(place: tuple[int | str, ...]) -> list[str]:
     parts: dict[str, type[BaseModel]] = {
         "authenticator": Authenticator,
         "launch_limits": LaunchLimits,
+        "cluster_limits": ClusterLimits,
         "retention": Retention,
     }
     model = parts.get(str(place[0]), Settings) if place else Settings

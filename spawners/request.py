@@ -182,11 +182,15 @@ class Placement:
     walltime: int
 
     @property
+    def hourly(self) -> int:
+        """Micro-credits an hour."""
+        price = self.queue.price
+        return self.cores * price.core_hour + self.gpus * price.gpu_hour + self.memory * price.memory_hour // 1024
+
+    @property
     def price(self) -> int:
         """Micro-credits for the whole walltime: the most that this request can cost."""
-        price = self.queue.price
-        hourly = self.cores * price.core_hour + self.gpus * price.gpu_hour + self.memory * price.memory_hour // 1024
-        return hourly * self.walltime // 3600
+        return self.hourly * self.walltime // 3600
 
 
 def fit(request: Request, centre: Centre, queue: Queue, now: datetime) -> Placement | list[Fault]:

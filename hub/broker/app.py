@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import asyncssh
 import perijove
 from fastapi import APIRouter, FastAPI
-from perijove.hub.broker import api_centres, api_operator, api_sessions, errors
+from perijove.hub.broker import api_centres, api_clusters, api_operator, api_sessions, errors
 from perijove.hub.broker.auth import Auth
 from perijove.hub.broker.broker import Broker, Parts
 from perijove.hub.broker.config import Timing
@@ -106,6 +106,7 @@ def real_parts(
         reload=centres.reload,
         holder=_holder(settings),
         retention=settings.retention,
+        cluster_limits=settings.cluster_limits,
     )
     return parts, links
 
@@ -127,7 +128,7 @@ def application(broker: Broker, auth: Auth, prefix: str, lifespan: object = None
     app = FastAPI(
         title="Perijove broker",
         version=perijove.__version__,
-        description="Sessions at supercomputing centres: choose, start, follow, stop.",
+        description="Sessions and Dask clusters at supercomputing centres: choose, start, follow, stop.",
         openapi_url=f"{root}/openapi.json",
         docs_url=None,
         redoc_url=None,
@@ -140,6 +141,7 @@ def application(broker: Broker, auth: Auth, prefix: str, lifespan: object = None
     app.add_middleware(Timed, metrics=metrics, root=prefix)
     api = APIRouter(prefix=root)
     api.include_router(api_sessions.router(broker, auth.caller))
+    api.include_router(api_clusters.router(broker, auth.caller))
     api.include_router(api_centres.router(broker, auth.caller))
     api.include_router(api_operator.router(broker, auth.caller))
     api.include_router(api_operator.health(broker))

@@ -31,8 +31,8 @@ from perijove.hub.broker.purge import Purge
 from perijove.hub.broker.records import Change, News, Record
 from perijove.hub.broker.sessions import Clock, Sessions
 from perijove.hub.broker.work import Work
+from perijove.hub.limits import ClusterLimits, Retention
 from perijove.hub.offers.find import CentreNow, Offers, find
-from perijove.hub.settings import Retention
 from perijove.spawners.batch import batch_system
 from perijove.spawners.centre import Centre
 from perijove.spawners.request import BadRequest, Placement
@@ -64,6 +64,7 @@ class Parts:
     #: Whose the leases are: another broker waits until they have run out, the same one started again does not.
     holder: str = field(default_factory=lambda: secrets.token_hex(8))
     retention: Retention = field(default_factory=Retention)
+    cluster_limits: ClusterLimits = field(default_factory=ClusterLimits)
 
 
 class Broker:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from perijove.hub.broker.clusters import Clusters
 from perijove.hub.broker.config import OPENING, TAILING, Timing
 from perijove.hub.broker.sessions import Clock, Sessions
 from perijove.spawners.batch import BatchSystem
@@ -96,6 +97,10 @@ class Context:
     watcher: Watcher | None = None
     tails: Tails | None = None
     memory: Memory | None = None
+    clusters: Clusters = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.clusters = Clusters(self.sessions)
 
     def learn(self, record: Record) -> None:
         """A session has its node, is ready, or has ended: what forecasts learn from."""

@@ -124,10 +124,10 @@ async def cancel(context: Context, record: Record, job_id: str) -> None:
     await cancel_as(context, record.login, job_id)
 
 
-async def cancel_as(context: Context, account: Account, job_id: str) -> None:
-    """As `cancel`, as `account`."""
+async def cancel_as(context: Context, account: Account, *job_ids: str) -> None:
+    """As `cancel`, as `account`; all with one command."""
     seconds = context.timing.submit_timeout
-    argv = list(context.system.cancel([job_id]).argv)
+    argv = list(context.system.cancel(job_ids).argv)
     request = {"verb": "cancel", "base": context.centre.paths.base, "argv": argv, "forget": [], "timeout": seconds}
     link = context.links.get(context.centre, account)
     answer = await link.launch(request, timeout=seconds + 10)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -22,14 +22,29 @@ MOST_BODY = 1 << 20
 class Refusal(Exception):
     """The API says no."""
 
-    def __init__(self, status: int, code: str, message: str, faults: Sequence[dict[str, Any]] = ()) -> None:
-        self.status, self.code, self.message, self.faults = status, code, message, faults
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        faults: Sequence[dict[str, Any]] = (),
+        values: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.status, self.code, self.message, self.faults, self.values = status, code, message, faults, values
         super().__init__(f"{status} {code}: {message}")
 
 
-def answer(status: int, code: str, message: str, faults: Sequence[dict[str, Any]] = ()) -> JSONResponse:
-    """The answer to a request that is refused."""
-    body = {"error": code, "message": message[:2000], "faults": list(faults)[:100]}
+def answer(
+    status: int,
+    code: str,
+    message: str,
+    faults: Sequence[dict[str, Any]] = (),
+    values: Mapping[str, Any] | None = None,
+) -> JSONResponse:
+    """The answer to a request that is refused; `values` are what the words of another language need."""
+    body: dict[str, Any] = {"error": code, "message": message[:2000], "faults": list(faults)[:100]}
+    if values is not None:
+        body["values"] = dict(values)
     return JSONResponse(body, status_code=status)
 
 
@@ -38,7 +53,7 @@ def install(app: FastAPI, prefix: str) -> None:
 
     @app.exception_handler(Refusal)
     async def _refused(request: Request, error: Refusal) -> JSONResponse:
-        return answer(error.status, error.code, error.message, error.faults)
+        return answer(error.status, error.code, error.message, error.faults, error.values)
 
     @app.exception_handler(BadRequest)
     async def _bad(request: Request, error: BadRequest) -> JSONResponse:

@@ -39,6 +39,12 @@ MESSAGES = {
     "cancel-failed": "The job could not be cancelled, trying again: {detail}",
     "gave-up": "The session did not come up in time and is stopped: {detail}",
     "ended": "The session ended: {outcome}. {detail}",
+    "cluster-opened": "Dask cluster {cluster} is there; its workers will be in queue {queue}.",
+    "workers-asked": "Workers for cluster {cluster} are asked for in queue {queue}: {count}.",
+    "workers-queued": "The batch system has the job {job_id} for workers of cluster {cluster}: {count}.",
+    "workers-started": "Workers of cluster {cluster} have their nodes: {count} more.",
+    "worker-lost": "Worker {worker} of cluster {cluster} was lost: {reason}.",
+    "cluster-closed": "Dask cluster {cluster} is being closed, asked by {by}.",
 }
 #: Characters of one value that are kept.
 LONGEST = 500

@@ -1,8 +1,7 @@
 """The keeper of one centre: holds its lease, watches it, and gives each of its sessions a `Work`.
 
 What the watcher lists is matched to sessions by the job's name alone, so that a job whose submission was never answered
-is found. Jobs with our mark that belong to no session (or to one that is over, or a second one of the same session) are
-cancelled when they are seen in a second listing: that is stated policy, and nothing else is ever cancelled unasked.
+is found. Workers of Dask clusters are `ClusterKeeper`'s, jobs that nobody wants `Strays`'.
 """
 
 from __future__ import annotations
@@ -13,17 +12,18 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from perijove.hub.broker import ending, gathering, transitions
+from perijove.hub.broker import gathering, transitions
+from perijove.hub.broker.clusterkeeper import ClusterKeeper
 from perijove.hub.broker.context import Context
 from perijove.hub.broker.leases import Leases
 from perijove.hub.broker.memory import Memory
 from perijove.hub.broker.records import Record, Transition
+from perijove.hub.broker.strays import Strays, of_record
 from perijove.hub.broker.tails import Tails
 from perijove.hub.broker.work import Work
 from perijove.hub.offers.find import CentreNow
-from perijove.spawners.batch import BatchError
 from perijove.spawners.job import JobState, JobStatus, QueueStatus, session_of
-from perijove.spawners.link import Account, LinkError
+from perijove.spawners.link import Account
 from perijove.spawners.session import Stage
 from perijove.spawners.watcher import Failure, Listing, Query, Watcher
 from sqlalchemy.exc import SQLAlchemyError
@@ -45,10 +45,11 @@ class Keeper:
         #: Environments that came before their session was taken up here.
         self.environments: dict[str, tuple[Mapping[str, str], Sequence[str]]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._strays: dict[Account, set[str]] = {}
         self._asked_last: list[Account] = []
         self._vanished: dict[Account, set[str]] = {}
         self._loops: list[asyncio.Task[None]] = []
+        self.clusters = ClusterKeeper(context, lambda: self.held)
+        self.strays = Strays(self)
         context.tails = Tails(context.centre, context.links)
         context.watcher = self.watcher = Watcher(
             context.centre,
@@ -94,7 +95,7 @@ class Keeper:
     async def _let_go(self) -> None:
         """Stop all work here; jobs and sessions are left as they are."""
         self.held = False
-        tasks = [*self._loops, *self._tasks.values()]
+        tasks = [*self._loops, *self._tasks.values(), *self.clusters.let_go()]
         self._loops = []
         for task in tasks:
             task.cancel()
@@ -118,6 +119,7 @@ class Keeper:
                 self.take(record)
             elif record.stage is Stage.ENDING and work.record.stage is not Stage.ENDING:
                 work.replaced(record)
+        await self.clusters.scan()
 
     def take(self, record: Record) -> Work | None:
         """Work on a session from now on; None if this broker does not keep the centre."""
@@ -157,6 +159,8 @@ class Keeper:
             ):
                 self.watcher.wait_for(2 * self.context.timing.scan_every)
                 return
+        if self.clusters.fresh():
+            self.watcher.wait_for(2 * self.context.timing.scan_every)
 
     # --- what is asked -----------------------------------------------------------------------------------------
 
@@ -165,7 +169,8 @@ class Keeper:
 
     def _queries(self) -> list[Query]:
         """One for the whole centre; where people's jobs are hidden from each other, one for each account."""
-        accounts = list(dict.fromkeys(work.record.login for work in self._open_works()))
+        sessions = (work.record.login for work in self._open_works())
+        accounts = list(dict.fromkeys([*sessions, *self.clusters.accounts()]))
         if accounts:
             self._asked_last = accounts
         if not self.context.centre.scheduler.sees_all:
@@ -210,7 +215,12 @@ class Keeper:
             return
         self.unknown[failure.query.account] = failure
         works = [work for work in self._covered(failure.query) if work.record.unknown_since is None]
-        await self._change(works, transitions.silent(failure.since, failure.detail))
+        await self.change(works, transitions.silent(failure.since, failure.detail))
+        self.clusters.hear(self._account_of(failure.query), failure.since)
+
+    def _account_of(self, query: Query) -> Account | None:
+        """Whose jobs alone a query is about; None: everybody's."""
+        return None if self.context.centre.scheduler.sees_all else query.account
 
     async def _answered(self, listing: Listing) -> None:
         covered = self._covered(listing.query)
@@ -220,13 +230,14 @@ class Keeper:
             asking = {query.account for query in self._queries()} - {listing.query.account}
             self.unknown = {account: failure for account, failure in self.unknown.items() if account in asking}
         self.memory.heard(listing.begun)
-        await self._change([work for work in covered if work.record.unknown_since], transitions.answers_again())
+        await self.change([work for work in covered if work.record.unknown_since], transitions.answers_again())
+        self.clusters.hear(self._account_of(listing.query), None)
         jobs = self._by_session(listing.jobs)
         past = {job.job_id: job for job in listing.past if job.state is JobState.ENDED}
         asked = set(listing.query.vanished) if listing.asked_history else set()
         vanished: set[str] = set()
         for work in covered:
-            job = _of_record(jobs.get(work.record.id, ()), work.record)
+            job = of_record(jobs.get(work.record.id, ()), work.record)
             if job is not None:
                 gathering.listed(self.context, self.memory, work.record, job, listing)
                 work.seen(job)
@@ -244,71 +255,29 @@ class Keeper:
                     work.missing(listing.begun)
                 else:
                     self.watcher.hurry(2.0)
+        vanished |= self.clusters.listed(jobs, listing, self._account_of(listing.query))
         self._vanished[listing.query.account] = vanished
-        await self._strays_among(jobs, listing)
+        await self.strays.among(jobs, listing)
 
     def now(self, now: datetime) -> CentreNow:
         """What offers need to know of the centre."""
         silent = next(iter(self.unknown.values()), None)
         return self.memory.now(self.context.centre, silent.since if silent else None, now)
 
-    async def _change(self, works: Iterable[Work], transition: Transition) -> None:
+    async def change(self, works: Iterable[Work], transition: Transition) -> None:
+        """Make the change to all these sessions, and have their works go on with it."""
         by_id = {work.record.id: work for work in works}
         if by_id:
             for record in await self.context.sessions.change_all(by_id, transition):
                 by_id[record.id].replaced(record)
 
     def _by_session(self, jobs: Iterable[JobStatus]) -> dict[str, list[JobStatus]]:
-        """Jobs with our mark, by session; a batch system may list several of one session."""
+        """Jobs with our mark, by session or worker job; a batch system may list several of one."""
         found: dict[str, list[JobStatus]] = {}
         for job in jobs:
             if session := session_of(job.name, self.tag):
                 found.setdefault(session, []).append(job)
         return found
-
-    async def _strays_among(self, jobs: Mapping[str, Sequence[JobStatus]], listing: Listing) -> None:
-        """Cancel jobs of ours that belong to no session that wants them, seen in two listings."""
-        strange: dict[str, JobStatus] = {}
-        unknown = [session for session in jobs if session not in self.works]
-        stages = await self.context.sessions.stages(unknown) if unknown else {}
-        for session, listed in jobs.items():
-            work = self.works.get(session)
-            if work is None and stages.get(session, Stage.ENDED) is not Stage.ENDED:
-                continue  # not taken up yet
-            keep = None
-            if work is not None and work.record.stage is not Stage.ENDED:
-                keep = _of_record(listed, work.record)
-                if keep is None:
-                    continue  # the session's own job is not listed: what these are is not certain
-            for job in listed:
-                if job is not keep and job.state not in (JobState.ENDED, JobState.ENDING):
-                    strange[job.job_id] = job
-        before = self._strays.get(listing.query.account, set())
-        again = [job for job_id, job in strange.items() if job_id in before]
-        self._strays[listing.query.account] = set(strange)
-        if strange:
-            self.watcher.hurry(3.0)
-        for job in again:
-            await self._cancel_stray(job, listing.query.account)
-
-    async def _cancel_stray(self, job: JobStatus, asked_as: Account) -> None:
-        work = self.works.get(session_of(job.name, self.tag) or "")
-        if work is not None and job.node and work.record.stage in (Stage.SUBMITTED, Stage.QUEUED):
-            await self._change([work], transitions.key_lost())  # it ran first, and took the key
-        owners = [work.record.login for work in self.works.values()]
-        account = next((a for a in owners if job.user and job.user in (a.name, a.run_as)), asked_as)
-        log.warning("%s: job %s (%s) belongs to no session: cancelled", self.context.centre.id, job.job_id, job.name)
-        try:
-            await ending.cancel_as(self.context, account, job.job_id)
-        except (LinkError, BatchError) as error:
-            log.warning("%s: job %s could not be cancelled: %s", self.context.centre.id, job.job_id, error)
-
-
-def _of_record(jobs: Sequence[JobStatus], record: Record) -> JobStatus | None:
-    """Of the jobs listed for a session, the one that is the session's: the known one; else a live one, the oldest."""
-    if record.job_id is not None:
-        return next((job for job in jobs if job.job_id == record.job_id), None)
-    return min(jobs, key=lambda job: (job.state is JobState.ENDED, len(job.job_id), job.job_id), default=None)
 
 
 __all__ = ["Keeper"]

@@ -15,7 +15,7 @@ from functools import partial
 from perijove.hub.broker.database import Database
 from perijove.hub.broker.sessions import Clock
 from perijove.hub.broker.store import events, sessions
-from perijove.hub.settings import Retention
+from perijove.hub.limits import Retention
 from perijove.spawners.session import Stage
 from sqlalchemy import ColumnElement, Connection, delete, select, update
 

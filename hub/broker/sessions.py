@@ -71,14 +71,14 @@ class Sessions:
 
         def work(c: Connection) -> tuple[Record, bool]:
             mine = sessions.c.owner == draft.owner
-            if live := _one(c, mine, sessions.c.server == draft.server, sessions.c.live.is_(True)):
+            if live := one_session(c, mine, sessions.c.server == draft.server, sessions.c.live.is_(True)):
                 return live, False
             if len(c.scalars(select(sessions.c.id).where(mine, sessions.c.live.is_(True))).all()) >= most:
                 raise TooMany
             port = _free_port(c, self.ports)
             record = replace(draft, id=new_session_id(tag), live=True, local_port=port, created=self.clock())
             c.execute(insert(sessions).values(**_plain(record.row())))
-            return _apply(c, record, Change({}, tuple(news)), self.clock()), True
+            return apply_change(c, record, Change({}, tuple(news)), self.clock()), True
 
         record, new = await self.database.write(work)
         if new:
@@ -93,10 +93,10 @@ class Sessions:
         """
 
         def work(c: Connection) -> Record:
-            record = _one(c, sessions.c.id == session)
+            record = one_session(c, sessions.c.id == session)
             if record is None:
                 raise LookupError(session)
-            return _apply(c, record, Change({"local_port": _free_port(c, self.ports)}), self.clock())
+            return apply_change(c, record, Change({"local_port": _free_port(c, self.ports)}), self.clock())
 
         return await self.database.write(work)
 
@@ -106,7 +106,7 @@ class Sessions:
         def work(c: Connection) -> tuple[Record, Record | None]:
             record = Record.of(c.execute(select(sessions).where(sessions.c.id == session).with_for_update()).one())
             change = transition(record)
-            return record, None if change is None else _apply(c, record, change, self.clock())
+            return record, None if change is None else apply_change(c, record, change, self.clock())
 
         before, after = await self.database.write(work)
         if after is None:
@@ -128,7 +128,7 @@ class Sessions:
                 for row in c.execute(select(sessions).where(sessions.c.id.in_(some)).with_for_update()).all():
                     record = Record.of(row)
                     if (change := transition(record)) is not None:
-                        changed.append((record, _apply(c, record, change, self.clock())))
+                        changed.append((record, apply_change(c, record, change, self.clock())))
             return changed
 
         changed = await self.database.write(work)
@@ -138,7 +138,7 @@ class Sessions:
 
     async def get(self, session: str) -> Record | None:
         """The session with this id."""
-        return await self.database.read(lambda c: _one(c, sessions.c.id == session))
+        return await self.database.read(lambda c: one_session(c, sessions.c.id == session))
 
     async def by_name(self, owner: str, server: str) -> Record | None:
         """The live session of (owner, server), else the latest one."""
@@ -244,7 +244,8 @@ class Sessions:
         return await self.database.read(work)
 
 
-def _one(c: Connection, *where: Any) -> Record | None:
+def one_session(c: Connection, *where: Any) -> Record | None:
+    """The session that fits, inside a transaction."""
     row = c.execute(select(sessions).where(*where)).first()
     return Record.of(row) if row else None
 
@@ -262,7 +263,7 @@ def _free_port(c: Connection, ports: tuple[int, int]) -> int:
     return secrets.choice(free)
 
 
-def _apply(c: Connection, record: Record, change: Change, now: datetime) -> Record:
+def apply_change(c: Connection, record: Record, change: Change, now: datetime) -> Record:
     """Writes the events and the values; the record knows the number of its last event."""
     values = dict(change.values)
     after = replace(record, **values)

@@ -183,7 +183,7 @@ clusters = Table(
     Column("owner", String(255), nullable=False),
     Column("name", String(32), nullable=False),
     Column("live", Boolean),
-    #: The session in whose job its head is; no foreign key: a session may be removed before what is left of its cluster.
+    #: The session in whose job its head is; no foreign key: a session may be removed before its cluster.
     Column("session", String(32), nullable=False),
     Column("server", String(255), nullable=False),
     Column("beside", Boolean, nullable=False),

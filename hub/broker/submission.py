@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 #: The job's folder is its working directory, so the agent needs no path.
 AGENT = ("-m", "perijove.spawners.agent", ".")
 #: The login node was not reached, or the launcher says that it ran nothing: certainly no job came of it.
-_NOTHING_DONE = (LinkProblem.UNREACHABLE, LinkProblem.REFUSED, LinkProblem.HOST_KEY, LinkProblem.LOGIN)
+NOTHING_DONE = (LinkProblem.UNREACHABLE, LinkProblem.REFUSED, LinkProblem.HOST_KEY, LinkProblem.LOGIN)
 #: What the launcher says of the person's own account: trying again helps nobody.
-_HOPELESS = frozenset({"home-full", "home-missing", "home-denied", "settings"})
+HOPELESS = frozenset({"home-full", "home-missing", "home-denied", "settings"})
 
 
 async def step(work: Work) -> float | None:
@@ -97,11 +97,11 @@ async def _doubt(work: Work, attempted: datetime) -> float | None:
 async def _link_failed(work: Work, error: LinkError) -> float | None:
     work.tries += 1
     pause = backoff(work.context.timing.retry, work.tries)
-    if error.problem is LinkProblem.LAUNCHER and error.code in _HOPELESS:
+    if error.problem is LinkProblem.LAUNCHER and error.code in HOPELESS:
         await work.change(transitions.attempt_over(error.detail, "centre-refused"))
         await ending.finish(work, Reason.LAUNCH_FAILED, detail=error.detail)
         return 0.0
-    if error.problem in _NOTHING_DONE or error.code:
+    if error.problem in NOTHING_DONE or error.code:
         await work.change(transitions.attempt_over(error.detail, "centre-refused"))
         return pause
     work.absent = 0

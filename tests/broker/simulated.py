@@ -66,15 +66,19 @@ class Job:
     server: str = "none"
     environment: dict[str, str] = field(default_factory=dict)
     answers: bool = True
+    #: One task of an array, and the id of that.
+    task: int | None = None
+    array: str = ""
 
     @property
     def live(self) -> bool:
         return self.state is not JobState.ENDED
 
     def status(self) -> JobStatus:
-        said = (self.id, self.name, self.state, self.reason, self.reason.value, self.node, self.user)
+        said = (self.array or self.id, self.name, self.state, self.reason, self.reason.value, self.node, self.user)
         times = (self.submitted, self.started, self.ended, None)
-        return JobStatus(*said, *times, self.restarts, self.exit_code)
+        used = int((self.ended - self.started).total_seconds()) if self.ended and self.started else None
+        return JobStatus(*said, *times, self.restarts, self.exit_code, core_seconds=used, task=self.task)
 
 
 class SimSystem(BatchSystem):
@@ -90,7 +94,7 @@ class SimSystem(BatchSystem):
         return [f"#SIM {job.name}"]
 
     def submit(self, job: JobSpec) -> Command:
-        return Command(("sim", "submit", job.session, job.name), self.script(job))
+        return Command(("sim", "submit", job.session, job.name, str(job.tasks)), self.script(job))
 
     def parse_submit(self, output: Output) -> str:
         self._check(output)
@@ -112,6 +116,9 @@ class SimSystem(BatchSystem):
 
     def cancel(self, job_ids: Sequence[str]) -> Command:
         return Command(("sim", "cancel", *job_ids))
+
+    def task_id(self, job_id: str, task: int) -> str:
+        return f"{job_id}_{task}"
 
     def parse_cancel(self, output: Output) -> None:
         self._check(output)
@@ -144,6 +151,7 @@ class SimulatedCentre:
         self.tunnels: list[SimTunnel] = []
         self.taken: dict[int, SimTunnel] = {}
         self.forgotten: list[str] = []
+        self.submissions: list[str] = []
         self.tail = "the last line"
         self.has_history = True
         self.auto = False  # jobs start by themselves when they are listed
@@ -206,7 +214,7 @@ class SimulatedCentre:
             return self._submit(request, user)
         if request["verb"] == "status":
             answers = [self._command(command["argv"]) for command in request["commands"]]
-            tails = {name: self.tail for name in request["tails"] if name in self.folders}
+            tails = {name: self.tail for name in request["tails"] if name.partition("/")[0] in self.folders}
             return {"ok": True, "outputs": answers, "tails": tails}
         if request["verb"] == "cancel":
             for session in request["forget"]:
@@ -229,12 +237,17 @@ class SimulatedCentre:
         if self.unavailable:
             return {"ok": True, "outputs": [_output(1, stderr=self.unavailable)]}
         self._number += 1
-        job = Job(str(self._number), session, request["argv"][3], user, datetime.now(UTC), hidden=self.late_listing)
-        self.jobs[job.id] = job
+        name, tasks, number = request["argv"][3], int(request["argv"][4]), str(self._number)
+        self.submissions.append(session)
+        for task in range(1, tasks + 1) or [None]:
+            job_id = number if task is None else self.system.task_id(number, task)
+            job = Job(job_id, session, name, user, datetime.now(UTC), hidden=self.late_listing)
+            job.task, job.array = task, "" if task is None else number
+            self.jobs[job_id] = job
         if self.lose_answers:
             self.lose_answers -= 1
             raise LinkError(LinkProblem.TIMEOUT, "no answer in time")
-        return {"ok": True, "outputs": [_output(0, job.id)]}
+        return {"ok": True, "outputs": [_output(0, number)]}
 
     def _command(self, argv: Sequence[str]) -> dict[str, Any]:
         self._count(argv[1])
@@ -245,11 +258,11 @@ class SimulatedCentre:
         if argv[1] == "status" and self.auto:
             for job in self.jobs.values():
                 if job.state is JobState.QUEUED:
-                    self.run(job, f"n{int(job.id) % 10}")
+                    self.run(job, f"n{int(job.array or job.id) % 10}")
         jobs = self.jobs.values()
         shown = [j for j in jobs if j.live and not j.hidden] if argv[1] == "status" else []
         if argv[1] == "history":
-            shown = [j for j in jobs if not j.live and j.id in argv[2:]]
+            shown = [j for j in jobs if not j.live and (j.array or j.id) in argv[2:]]
         self._asked += 1
         name = f"snapshot {self._asked}"
         self.snapshots[name] = [job.status() for job in shown]
@@ -262,8 +275,9 @@ class SimulatedCentre:
             return _output(1, stderr="cancel: the controller does not answer")
         for job_id in ids:
             self.cancelled.append(job_id)
-            if job_id in self.jobs:
-                self.end(self.jobs[job_id], Reason.CANCELLED, 0)
+            for job in self.jobs.values():
+                if job_id in (job.id, job.array):
+                    self.end(job, Reason.CANCELLED, 0)
         return _output(0)
 
     def _count(self, command: str) -> None:

@@ -12,7 +12,7 @@ from perijove.hub.broker.events import Bulletin
 from perijove.hub.broker.purge import Purge
 from perijove.hub.broker.records import Change, News, Record
 from perijove.hub.broker.sessions import Sessions, utc_now
-from perijove.hub.settings import Retention
+from perijove.hub.limits import Retention
 from perijove.spawners.session import Stage
 
 KEEP = Retention(sessions=400, events=90)

@@ -1,0 +1,113 @@
+"""How much one person may have: parts of the gateway's settings, and what is refused beyond them.
+
+The limits of clusters are per person and centre. What counts is every worker that has not ended and is still wanted,
+or runs: one that waits will cost as soon as its node is free. Pure: no I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from perijove.spawners.fields import Credits
+from perijove.spawners.units import count_text, credits_text
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+
+#: Credits in a file, micro-credits in the program; saved as they are written, so that what is saved can be read.
+Cost = Annotated[Credits, PlainSerializer(credits_text, when_used="json")]
+
+
+class Limits(BaseModel):
+    """Immutable, and an unknown key is a fault."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LaunchLimits(Limits):
+    """How much may be under way; a request beyond a limit is refused with words, not dropped."""
+
+    #: Live sessions of one person, queued ones too.
+    per_person: int = Field(default=20, ge=1, le=10_000)
+    #: Submissions at once per centre; further ones wait their turn.
+    per_centre: int = Field(default=8, ge=1, le=1000)
+
+
+class Retention(Limits):
+    """For how many days after its end something is kept in the broker's store; 0: for ever."""
+
+    #: A session: how it ended, and what it used.
+    sessions: int = Field(default=400, ge=0, le=36_500)
+    #: Its events and the last lines of its log; they go with it at the latest.
+    events: int = Field(default=90, ge=0, le=36_500)
+
+
+class ClusterLimits(Limits):
+    """What the Dask workers of one person at one centre may be, together; 0: no limit."""
+
+    #: Workers, those that wait in the queue too.
+    workers: int = Field(default=200, ge=0, le=1_000_000)
+    #: Their cores.
+    cores: int = Field(default=1000, ge=0, le=100_000_000)
+    #: What they cost an hour once all of them run, in credits.
+    cost_per_hour: Cost = 0
+    #: Beyond this many credits an hour the person is asked first.
+    confirm_cost_per_hour: Cost = 0
+
+    def view(self) -> dict[str, int | None]:
+        """For the API: None where there is no limit; costs in micro-credits."""
+        return {key: getattr(self, key) or None for key in type(self).model_fields}
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What a person's workers at a centre are together; cost in micro-credits an hour."""
+
+    workers: int = 0
+    cores: int = 0
+    cost_per_hour: int = 0
+
+    def view(self) -> dict[str, int]:
+        """For the API."""
+        return {"workers": self.workers, "cores": self.cores, "cost_per_hour": self.cost_per_hour}
+
+
+class OverLimit(Exception):
+    """More workers than one person may have, or more than was confirmed: a code, words, and what they need."""
+
+    def __init__(self, code: str, message: str, values: Mapping[str, Any]) -> None:
+        self.code, self.message, self.values = code, message, values
+        super().__init__(message)
+
+
+def check(limits: ClusterLimits, used: Used, count: int, cores: int, price: int, confirmed: bool) -> None:
+    """Whether `count` more workers, each of `cores` and `price` (micro-credits an hour), may be asked for.
+
+    Raises:
+        OverLimit: "limit-workers", "limit-cores", "limit-cost" (values most, asked, used); "confirm-cost" (values
+            cost, limit) where the person is to be asked first and was not.
+    """
+    more = count * price
+    held = (
+        ("limit-workers", limits.workers, count, used.workers),
+        ("limit-cores", limits.cores, count * cores, used.cores),
+        ("limit-cost", limits.cost_per_hour, more, used.cost_per_hour),
+    )
+    for code, most, asked, has in held:
+        if most and asked + has > most:
+            said = f"one person may have {_words(code, most)} of Dask workers at a centre; {_words(code, asked)} more"
+            words = f"{said} were asked for, and {_words(code, has)} are there"
+            raise OverLimit(code, words, {"most": most, "asked": asked, "used": has})
+    cost, limit = used.cost_per_hour + more, limits.confirm_cost_per_hour
+    if limit and cost > limit and more and not confirmed:
+        words = f"all workers together would cost {credits_text(cost)} credits an hour: confirm it"
+        raise OverLimit("confirm-cost", words, {"cost": cost, "limit": limit})
+
+
+def _words(code: str, number: int) -> str:
+    if code == "limit-cost":
+        return f"{credits_text(number)} credits an hour"
+    return count_text(number, "worker" if code == "limit-workers" else "core")
+
+
+__all__ = ["ClusterLimits", "LaunchLimits", "OverLimit", "Retention", "Used", "check"]
