@@ -45,6 +45,14 @@ class Facts:
     #: The path of the gateway's page to start a session, and the query with which it asks for one like this.
     start_page: str = ""
     again: str = ""
+    #: The directory of the gateway's own files at the centre, which may begin with "~/".
+    base: str = ""
+    #: What the kind of session needs to know: JSON of a request's `options`.
+    options: str = ""
+    #: The ports on which a job may listen: "first-last".
+    ports: str = ""
+    #: Room for large files at the centre.
+    scratch: str = ""
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Self:

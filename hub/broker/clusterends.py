@@ -31,8 +31,10 @@ async def cancel(work: ClusterWork) -> float:
     if not chosen:
         work.tries = 0
         return NEVER
-    if work.due_cancel > now:
+    if work.due_cancel > now and all(tasks <= desk.tried for desk, tasks in chosen):
         return work.due_cancel - now
+    for desk, tasks in chosen:
+        desk.tried |= tasks
     ids = [name for desk, tasks in chosen for name in _names(desk, tasks)]
     await context.reach("workers-before-cancel")
     work.tries += 1

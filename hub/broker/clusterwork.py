@@ -131,7 +131,6 @@ class ClusterWork:
     def poke(self) -> None:
         """Something was written into the store."""
         self.stale = True
-        self.due_cancel = 0.0
         self.wake.set()
 
     def seen(self, desk: Desk, jobs: Mapping[int, JobStatus], job_id: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import json
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
@@ -182,6 +183,7 @@ def facts_of(record: Record, centre: Centre) -> Facts:
     """What a session is told of itself."""
     queue = centre.queue(record.queue)
     title = queue.title if queue else None
+    account = record.login.run_as or record.login.name or centre.login.account
     again = {key: value for key, value in record.request.items() if key in AGAIN and value}
     again["walltime"] = f"{record.walltime}s"  # the request has none where the queue's usual time was taken
     if data := record.request.get("data"):
@@ -203,4 +205,8 @@ def facts_of(record: Record, centre: Centre) -> Facts:
         ends_by=record.ends_by.timestamp() if record.ends_by else 0.0,
         language=record.request.get("language") or "",
         again=urlencode(again),
+        base=centre.paths.base.replace("{account}", account),
+        options=json.dumps(record.request.get("options") or {}),
+        ports=f"{centre.ports.first}-{centre.ports.last}",
+        scratch=(centre.paths.scratch or "").replace("{account}", account),
     )

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request, Response
 from perijove.hub.broker import watching
+from perijove.hub.broker.clusterrecords import WorkerState
+from perijove.hub.broker.clusters import Clusters
 from perijove.hub.broker.errors import Refusal
 from perijove.hub.broker.records import Record
 from perijove.spawners.session import Stage
@@ -85,6 +87,7 @@ class Metrics:
     async def text(self, accept: str) -> tuple[bytes, str]:
         """All figures and their content type, in the format that `accept` prefers."""
         self._now.counts = await self.broker.sessions.counts()
+        self._now.clusters, self._now.workers = await Clusters(self.broker.sessions).counts()
         encode, content_type = choose_encoder(accept)
         return encode(self.registry), content_type
 
@@ -95,11 +98,15 @@ class _Now(Collector):
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
         self.counts: Mapping[str, Mapping[str, int]] = {}
+        self.clusters: Mapping[str, int] = {}
+        self.workers: Mapping[tuple[str, str], int] = {}
 
     def collect(self) -> Iterator[Metric]:
         """One family each."""
         broker, now = self.broker, self.broker.parts.clock()
         sessions = GaugeMetricFamily("perijove_sessions", "Sessions that have not ended.", labels=["centre", "stage"])
+        clusters = GaugeMetricFamily("perijove_clusters", "Dask clusters that are not closed.", labels=["centre"])
+        workers = GaugeMetricFamily("perijove_workers", "Dask workers that have not ended.", labels=["centre", "state"])
         drained = GaugeMetricFamily("perijove_centre_drained", "1: no new sessions are taken.", labels=["centre"])
         lease = GaugeMetricFamily("perijove_lease_held", "1: this broker looks after the centre.", labels=["centre"])
         commands = CounterMetricFamily(
@@ -118,6 +125,10 @@ class _Now(Collector):
             for stage in Stage:
                 if stage is not Stage.ENDED:
                     sessions.add_metric([centre, stage.value], self.counts.get(centre, {}).get(stage.value, 0))
+            clusters.add_metric([centre], self.clusters.get(centre, 0))
+            for now_in in WorkerState:
+                if not now_in.over:
+                    workers.add_metric([centre, now_in.value], self.workers.get((centre, now_in.value), 0))
             drained.add_metric([centre], centre in broker.orders.drains)
             keeper = broker.keepers.get(centre)
             lease.add_metric([centre], keeper is not None and keeper.held)
@@ -130,7 +141,7 @@ class _Now(Collector):
                 age.add_metric([centre], (now - watcher.answered).total_seconds())
             for state, count in watching.tunnels(broker, centre).items():
                 tunnels.add_metric([centre, "true" if state == "up" else "false"], count)
-        yield from (sessions, drained, lease, commands, failures, age, tunnels)
+        yield from (sessions, clusters, workers, drained, lease, commands, failures, age, tunnels)
 
 
 class Timed:

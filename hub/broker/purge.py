@@ -14,7 +14,7 @@ from functools import partial
 
 from perijove.hub.broker.database import Database
 from perijove.hub.broker.sessions import Clock
-from perijove.hub.broker.store import events, sessions
+from perijove.hub.broker.store import clusters, events, sessions, worker_jobs, workers
 from perijove.hub.limits import Retention
 from perijove.spawners.session import Stage
 from sqlalchemy import ColumnElement, Connection, delete, select, update
@@ -34,12 +34,21 @@ class Purge:
 
     async def run(self) -> tuple[int, int]:
         """One round: how many sessions were removed, and from how many more the events and log."""
+        if self.retention.sessions:
+            await self._clusters()
         gone = await self._all(self._before(self.retention.sessions), _remove) if self.retention.sessions else 0
         # A session whose events are gone has no last one: so each is found once.
         has_more = (sessions.c.last_event != 0) | (sessions.c.log_tail != "")
         if not self.retention.events:
             return gone, 0
         return gone, await self._all(self._before(self.retention.events) & has_more, _trim)
+
+    async def _clusters(self) -> None:
+        """Clusters are kept as long as sessions, with their worker jobs and workers."""
+        old = clusters.c.ended < self.clock() - timedelta(days=self.retention.sessions)
+        query = select(clusters.c.id).where(old, clusters.c.forgotten).order_by(clusters.c.ended).limit(self.together)
+        while ids := await self.database.read(lambda c: list(c.scalars(query))):
+            await self.database.write(partial(_remove_clusters, ids=ids))
 
     def _before(self, days: int) -> ColumnElement[bool]:
         ended: datetime = self.clock() - timedelta(days=days)
@@ -58,6 +67,13 @@ class Purge:
 def _remove(c: Connection, ids: list[str]) -> None:
     c.execute(delete(events).where(events.c.session.in_(ids)))
     c.execute(delete(sessions).where(sessions.c.id.in_(ids)))
+
+
+def _remove_clusters(c: Connection, ids: list[str]) -> None:
+    jobs = select(worker_jobs.c.id).where(worker_jobs.c.cluster.in_(ids))
+    c.execute(delete(workers).where(workers.c.job.in_(jobs)))
+    c.execute(delete(worker_jobs).where(worker_jobs.c.cluster.in_(ids)))
+    c.execute(delete(clusters).where(clusters.c.id.in_(ids)))
 
 
 def _trim(c: Connection, ids: list[str]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from perijove.hub.broker.clusters import Clusters
 from perijove.spawners.centre import Centre
 
 if TYPE_CHECKING:
@@ -15,8 +16,12 @@ if TYPE_CHECKING:
 async def watchers(broker: Broker) -> list[dict[str, Any]]:
     """Every centre: its lease, its newest answer and its failures, its sessions by stage, its tunnels, its orders."""
     holders, counts = await broker.leases.holders(), await broker.sessions.counts()
+    clusters, workers = await Clusters(broker.sessions).counts()
     return [
-        health(broker, centre, holders) | _details(broker, centre, holders, counts.get(centre.id, {}))
+        health(broker, centre, holders)
+        | _details(broker, centre, holders, counts.get(centre.id, {}))
+        | {"clusters": clusters.get(centre.id, 0)}
+        | {"workers": {state: number for (where, state), number in workers.items() if where == centre.id}}
         for centre in broker.parts.centres.values()
     ]
 

@@ -20,7 +20,7 @@ WHOLE = 0
 class Desk:
     """One worker job."""
 
-    __slots__ = ("absent", "batch", "cancelled", "due", "jobs", "taken", "told", "tries")
+    __slots__ = ("absent", "batch", "cancelled", "due", "jobs", "taken", "told", "tried", "tries")
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
@@ -33,7 +33,8 @@ class Desk:
         self.tries = 0
         #: No attempt before then, on the event loop's clock.
         self.due = 0.0
-        #: Tasks for which a cancellation was answered.
+        #: Tasks for which a cancellation was tried, and was answered.
+        self.tried: set[int] = set()
         self.cancelled: set[int] = set()
 
     def replaced(self, batch: Batch) -> Desk:
