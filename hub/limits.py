@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from perijove.spawners.fields import Credits
-from perijove.spawners.units import count_text, credits_text
+from perijove.spawners.units import credits_text
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 #: Credits in a file, micro-credits in the program; saved as they are written, so that what is saved can be read.
@@ -73,11 +73,11 @@ class Used:
 
 
 class OverLimit(Exception):
-    """More workers than one person may have, or more than was confirmed: a code, words, and what they need."""
+    """More workers than one person may have, or more than was confirmed: a code, and what its words need."""
 
-    def __init__(self, code: str, message: str, values: Mapping[str, Any]) -> None:
-        self.code, self.message, self.values = code, message, values
-        super().__init__(message)
+    def __init__(self, code: str, values: Mapping[str, int]) -> None:
+        self.code, self.values = code, values
+        super().__init__(f"{code} {dict(values)}")
 
 
 def check(limits: ClusterLimits, used: Used, count: int, cores: int, price: int, confirmed: bool) -> None:
@@ -95,19 +95,10 @@ def check(limits: ClusterLimits, used: Used, count: int, cores: int, price: int,
     )
     for code, most, asked, has in held:
         if most and asked + has > most:
-            said = f"one person may have {_words(code, most)} of Dask workers at a centre; {_words(code, asked)} more"
-            words = f"{said} were asked for, and {_words(code, has)} are there"
-            raise OverLimit(code, words, {"most": most, "asked": asked, "used": has})
+            raise OverLimit(code, {"most": most, "asked": asked, "used": has})
     cost, limit = used.cost_per_hour + more, limits.confirm_cost_per_hour
     if limit and cost > limit and more and not confirmed:
-        words = f"all workers together would cost {credits_text(cost)} credits an hour: confirm it"
-        raise OverLimit("confirm-cost", words, {"cost": cost, "limit": limit})
-
-
-def _words(code: str, number: int) -> str:
-    if code == "limit-cost":
-        return f"{credits_text(number)} credits an hour"
-    return count_text(number, "worker" if code == "limit-workers" else "core")
+        raise OverLimit("confirm-cost", {"cost": cost, "limit": limit})
 
 
 __all__ = ["ClusterLimits", "LaunchLimits", "OverLimit", "Retention", "Used", "check"]

@@ -16,6 +16,7 @@ from perijove.hub.broker.clusters import Closed, KeyUsed, NameTaken, TooManyClus
 from perijove.hub.broker.clusterviews import asked
 from perijove.hub.broker.errors import Refusal
 from perijove.hub.limits import OverLimit
+from perijove.spawners.units import credits_text
 from pydantic import BaseModel, ConfigDict, Field
 
 _NAME = re.compile(r"([a-z][a-z0-9-]{0,29})?\Z")
@@ -77,15 +78,21 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
         if host is None or not (who.gateway or who.name == host.owner):
             raise Refusal(404, "no-session", "there is no such session")
         if not _NAME.match(body.name):
-            raise Refusal(400, "bad-request", "name: a name has lower-case letters, digits and -, at most 30")
+            words = "name: a name has lower-case letters, digits and -, at most 30"
+            raise Refusal(status=400, code="bad-request", message=words)
         try:
             return await desk.view(await desk.open(host, body.name, body.shape))
         except NameTaken:
-            words = "you have a live cluster of this name with another session; choose another name or close it"
-            raise Refusal(409, "cluster-exists", words, values={"name": body.name}) from None
+            raise Refusal(
+                409,
+                "cluster-exists",
+                "you have a live cluster of this name with another session; choose another name or close it",
+                values={"name": body.name},
+            ) from None
         except TooManyClusters:
-            words = "you have as many clusters as one person may have; close one first"
-            raise Refusal(409, "too-many-clusters", words) from None
+            raise Refusal(
+                409, "too-many-clusters", "you have as many clusters as one person may have; close one first"
+            ) from None
 
     @routes.get("/clusters")
     async def listing(
@@ -116,7 +123,7 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
         """What the head says of its cluster, for the pages."""
         found = await one(cluster, who)
         if len(json.dumps(body.report)) > MOST_REPORT:
-            raise Refusal(413, "too-large", f"a report has at most {MOST_REPORT} bytes")
+            raise Refusal(status=413, code="too-large", message=f"a report has at most {MOST_REPORT} bytes")
         return await desk.view(await desk.clusters.report(found.id, body.report))
 
     @routes.post("/clusters/{cluster}/workers", status_code=201)
@@ -126,7 +133,7 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
         try:
             return asked(await desk.ask(found, body.key, body.count, body.confirmed))
         except OverLimit as over:
-            raise Refusal(409, over.code, over.message, values=over.values) from None
+            raise _over(over) from None
         except Closed:
             raise Refusal(409, "cluster-closed", "the cluster is closed, or being closed") from None
         except KeyUsed:
@@ -156,3 +163,38 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
         return {"log": text}
 
     return routes
+
+
+def _over(over: OverLimit) -> Refusal:
+    """The words for more workers than one person may have, or than was confirmed."""
+    values = over.values
+    most, more, has = (values.get(key, 0) for key in ("most", "asked", "used"))
+    if over.code == "limit-workers":
+        return Refusal(
+            409,
+            "limit-workers",
+            f"you may have {most} Dask workers at this centre; {has} are there, and {more} more were asked for",
+            values=values,
+        )
+    if over.code == "limit-cores":
+        return Refusal(
+            409,
+            "limit-cores",
+            f"your Dask workers may have {most} cores at this centre; they have {has}, and {more} more were asked for",
+            values=values,
+        )
+    if over.code == "limit-cost":
+        limit, cost, added = (credits_text(number) for number in (most, has, more))
+        return Refusal(
+            409,
+            "limit-cost",
+            f"your Dask workers here may cost {limit} credits an hour; they cost {cost}, and {added} more was asked for",
+            values=values,
+        )
+    cost = credits_text(values["cost"])
+    return Refusal(
+        409,
+        "confirm-cost",
+        f"all your Dask workers here would cost {cost} credits an hour: say that you agree",
+        values=values,
+    )

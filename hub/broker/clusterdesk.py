@@ -156,7 +156,7 @@ class ClusterDesk:
     def _centre(self, name: str) -> Centre:
         centre = self.broker.parts.centres.get(name)
         if centre is None:
-            raise Refusal(409, "unknown-centre", "the centre is not described any more")
+            raise Refusal(404, "unknown-centre", "the centre is not described any more")
         return centre
 
     def _refuse_drained(self, centre: Centre) -> None:
