@@ -188,7 +188,7 @@ def _over(over: OverLimit) -> Refusal:
         return Refusal(
             409,
             "limit-cost",
-            f"your Dask workers here may cost {limit} credits an hour; they cost {cost}, and {added} more was asked for",
+            f"your Dask workers here may cost {limit} credits an hour; it is {cost}, and {added} more were asked for",
             values=values,
         )
     cost = credits_text(values["cost"])

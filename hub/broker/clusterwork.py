@@ -34,6 +34,7 @@ class ClusterWork:
     """One cluster being brought on its way."""
 
     __slots__ = (
+        "answered",
         "cluster",
         "context",
         "desks",
@@ -57,8 +58,9 @@ class ClusterWork:
         self.faults = 0
         self.tries = 0
         self.host_asked = False
-        #: Since when the centre is silent.
+        #: Since when the centre is silent; or that it has answered since the store says that it is.
         self.silence: datetime | None = None
+        self.answered = False
         #: On the event loop's clock: no cancellation, or removal of folders, before then.
         self.due_cancel = self.due_forget = 0.0
 
@@ -91,9 +93,11 @@ class ClusterWork:
         if self.stale:
             await self._load()
         pauses: list[float] = []
-        news = workerjobs.silent(self.silence) if self.silence else workerjobs.answers_again()
         for desk in self.going:
-            await self.change(desk, news)
+            if self.silence is not None:
+                await self.change(desk, workerjobs.silent(self.silence))
+            elif self.answered:
+                await self.change(desk, workerjobs.answers_again())
             await desk.take_up(self)
             if desk.batch.job.ended is None and desk.batch.job.job_id is None:
                 pauses.append(await workersubmission.step(self, desk))
@@ -148,8 +152,10 @@ class ClusterWork:
 
     def hear(self, since: datetime | None) -> None:
         """The centre is silent since then, or (None) answers."""
-        if (self.silence is None) != (since is None):
-            self.silence = since
+        told = any(desk.batch.job.unknown_since is not None for desk in self.going)
+        news = told or self.silence is not None if since is None else self.silence is None
+        if news:
+            self.answered, self.silence = since is None, since
             self.wake.set()
 
     def fresh(self) -> bool:

@@ -13,6 +13,8 @@ from perijove.spawners.job import JobState, JobStatus, Reason
 
 #: Names of lost workers that one event says.
 NAMED = 5
+#: An estimate of the start that moves by less is no news: some batch systems make a new one with every look.
+SAME = timedelta(seconds=20)
 _UNSAID = (Reason.FAILED, Reason.OTHER, Reason.NONE)
 
 
@@ -164,7 +166,9 @@ def _taken(worker: Worker, job: JobStatus, walltime: int, now: datetime) -> dict
     found: dict[str, Any] = {"restarts": job.restarts}
     if job.state is JobState.QUEUED:
         found |= {"state": WorkerState.QUEUED, "reason": job.reason.value, "raw_reason": job.raw[:200]}
-        found |= {"expected": job.expected, "node": None, "started": None, "ends_by": None}
+        found |= {"node": None, "started": None, "ends_by": None}
+        if job.expected is None or worker.expected is None or abs(job.expected - worker.expected) > SAME:
+            found["expected"] = job.expected
     elif job.node and job.state in (JobState.STARTING, JobState.RUNNING, JobState.SUSPENDED):
         same = worker.started is not None and worker.node == job.node[:255] and worker.restarts == job.restarts
         begun = worker.started if same and worker.started else job.started or now

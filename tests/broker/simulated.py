@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import asyncssh
+from broker.simulated_link import SimLink
 from perijove.spawners.batch import BatchError, BatchProblem, BatchSystem, Command, Output
 from perijove.spawners.centre import Centre, Scheduler, parse
 from perijove.spawners.job import JobSpec, JobState, JobStatus, QueueStatus, Reason
@@ -286,19 +287,3 @@ class SimulatedCentre:
 
 def _output(status: int, stdout: str = "", stderr: str = "") -> dict[str, Any]:
     return {"status": status, "stdout": stdout, "stderr": stderr}
-
-
-@dataclass
-class SimLink:
-    """One account at the simulated centre."""
-
-    simulated: SimulatedCentre
-    centre: Centre
-    account: Account
-
-    async def launch(self, request: dict[str, Any], *, timeout: float = 30.0) -> dict[str, Any]:  # noqa: ASYNC109
-        async with asyncio.timeout(timeout):
-            user = self.account.run_as or self.account.name or self.centre.login.account
-            # What is sent and answered is JSON: nothing else survives the way.
-            request = json.loads(json.dumps(request))
-            return await self.simulated.launch(request, user)

@@ -1,28 +1,13 @@
-"""The life of a cluster's workers: submitted once, told truthfully, cancelled together, and nothing left over."""
+"""The life of a cluster's workers: submitted once, told truthfully, cancelled together."""
 
 from __future__ import annotations
-
-import json
-from dataclasses import replace
-from datetime import datetime, timedelta
-from functools import partial
 
 import pytest
 from broker.clusterworld import World
 from broker.harness import Gateway, until
 from broker.simulated import SimulatedCentre, centre
-from perijove.hub.broker.connection import facts_of
-from perijove.hub.broker.metrics import Metrics
-from perijove.hub.broker.purge import Purge
-from perijove.hub.broker.sessions import utc_now
-from perijove.hub.broker.store import workers
-from perijove.hub.broker.watching import watchers
-from perijove.hub.limits import Retention
-from perijove.spawners.facts import Facts
-from perijove.spawners.job import Reason, job_name
+from perijove.spawners.job import Reason
 from perijove.spawners.link import LinkError, LinkProblem
-from perijove.spawners.session import Stage
-from sqlalchemy import func, select
 
 
 @pytest.fixture
@@ -184,165 +169,18 @@ async def test_workers_that_the_batch_system_has_forgotten_are_lost_after_a_whil
     assert "does not know the job any more" in workers[names[0]]["detail"]
 
 
-async def test_what_a_ledger_needs_is_kept_of_each_worker(gateway: Gateway) -> None:
-    queue = {"name": "cpu", "cores": 64, "memory": "256G", "price": {"core_hour": "0.25", "gpu_hour": 2}}
-    gateway.simulated = {"alpha": SimulatedCentre(centre("alpha", queues=[queue]))}
-    world = World(gateway)
-    await world.begin(cores=4)
-    await world.ask(1)
-    await world.until("queued")
-    gateway.centre.run(world.jobs()[0])
-    await world.until("running")
-    assert (await world.desk.view(await world.cluster()))["cost_per_hour"] == 1_000_000
-    gateway.centre.end(world.jobs()[0], Reason.WALLTIME, 1)
-    await world.until("lost")
-    (batch,) = await world.desk.clusters.batches(world.id)
-    (worker,) = batch.workers
-    assert batch.job.price == 1_000_000
-    assert batch.job.tariff == {"core_hour": 250_000, "gpu_hour": 2_000_000, "memory_hour": 0}
-    assert worker.started and worker.ended and worker.core_seconds is not None and batch.cluster.cores == 4
-
-
-async def test_a_closed_cluster_ends_with_its_workers_and_folders(gateway: Gateway, world: World) -> None:
-    await world.begin()
-    names = await world.ask(2)
-    await world.until("queued", "queued")
-    closing = await world.desk.close(await world.cluster(), "ada")
-    assert not closing.live and (await world.desk.close(closing, "eve")).closed_by == "ada"
-    over = await world.closed()
-    assert over.outcome == "completed" and over.ended and over.closed_by == "ada"
-    assert not [job for job in world.jobs() if job.live] and len(gateway.centre.cancelled) == 1
-    assert {world.id, names[0].partition("-")[0]} <= set(gateway.centre.forgotten)
-    assert (await gateway.get_session(over.session)).stage is Stage.READY, "the session beside it goes on"
-    await until(lambda: not gateway.broker.keepers["alpha"].clusters.works)
-
-
-@pytest.mark.parametrize("how", ["asked", "by itself"])
-async def test_the_end_of_the_host_session_ends_the_cluster(gateway: Gateway, world: World, how: str) -> None:
-    cluster = await world.begin()
-    names = await world.ask(2)
-    await world.until("queued", "queued")
-    if how == "asked":
-        await gateway.broker.ask_to_stop(await gateway.get_session(cluster.session), "ada")
-    else:
-        gateway.centre.end(gateway.centre.of(cluster.session)[0], Reason.WALLTIME, 1)
-    over = await world.closed()
-    assert over.closed_by == "the end of its session"
-    assert not gateway.centre.live() and {world.id, names[0].partition("-")[0]} <= set(gateway.centre.forgotten)
-    assert "cluster-closed" in await world.codes() and "worker-lost" not in await world.codes()
-
-
-async def test_workers_that_were_never_submitted_are_not_once_the_cluster_is_closed(
+async def test_a_gateway_that_starts_while_the_centre_is_silent_does_not_say_that_it_answers(
     gateway: Gateway, world: World
 ) -> None:
     await world.begin()
-
-    def away(request: object) -> None:
-        raise LinkError(LinkProblem.UNREACHABLE, "no route to the login node")
-
-    gateway.centre.fail = away
-    await world.ask(2)
-
-    async def tried() -> bool:
-        return all("no route" in worker["detail"] for worker in (await world.view()).values())
-
-    await until(tried)
-    await world.desk.close(await world.cluster(), "ada")
-    workers = await world.until("ended", "ended")
-    assert all(worker["reason"] == "cancelled" for worker in workers.values())
-    gateway.centre.fail = lambda request: None
-    await world.closed()
-    assert len(gateway.centre.submissions) == 1
-
-
-async def test_a_stray_array_is_cancelled_whoever_it_once_belonged_to(gateway: Gateway, world: World) -> None:
-    await world.begin()
-    await world.ask(2)
-    await world.until("queued", "queued")
-    await world.desk.close(await world.cluster(), "ada")
-    await world.closed()
-    cancelled = len(gateway.centre.cancelled)
-    gone = world.jobs()[0].session
-    for session in (gone, f"{gateway.broker.tag}aaaaaaaaaa"):
-        submit = ["sim", "submit", session, job_name(session), "2"]
-        request = {"verb": "submit", "session": session, "files": {}, "argv": submit}
-        await gateway.centre.launch(request, "gate")
-    gateway.broker.keepers["alpha"].watcher.hurry()
-    await until(lambda: not [job for job in world.jobs() if job.live], what="strays are cancelled")
-    assert set(gateway.centre.cancelled[cancelled:]) == {job.array for job in world.jobs()[2:]}
-
-
-async def test_a_second_array_of_the_same_workers_is_cancelled_and_the_known_one_stays(
-    gateway: Gateway, world: World
-) -> None:
-    await world.begin()
-    await world.ask(2)
-    await world.until("queued", "queued")
-    first = world.jobs()[0]
-    submit = ["sim", "submit", first.session, first.name, "2"]
-    await gateway.centre.launch({"verb": "submit", "session": first.session, "files": {}, "argv": submit}, "gate")
-    gateway.broker.keepers["alpha"].watcher.hurry()
-    await until(lambda: gateway.centre.cancelled)
-    assert [job.array for job in world.jobs() if job.live] == [first.array] * 2
-    assert await world.states() == ["queued", "queued"]
-
-
-async def test_a_session_that_is_there_for_the_head_alone_ends_with_its_cluster(gateway: Gateway, world: World) -> None:
-    cluster = await world.begin()
-    await world.desk.close(cluster, "ada")
-    apart = await world.desk.open(replace(await gateway.get_session(cluster.session), kind="dask"), "apart", {})
-    assert not apart.beside
-    world.id = apart.id
     await world.ask(1)
     await world.until("queued")
-    # As if the broker had been killed between the two: only the cluster is marked.
-    await world.desk.clusters.close(apart.id, "ada")
-    ended = await gateway.at(cluster.session, Stage.ENDED)
-    assert ended.asked_by == "ada" and ended.outcome == "cancelled"
-    await world.closed()
-    assert not gateway.centre.live()
-
-
-async def test_operators_and_prometheus_are_told_how_many_there_are(gateway: Gateway, world: World) -> None:
-    await world.begin()
-    await world.ask(3)
-    await world.until("queued", "queued", "queued")
-    gateway.centre.run(world.jobs()[0])
-    await world.until("running", "queued", "queued")
-    (alpha,) = await watchers(gateway.broker)
-    assert alpha["clusters"] == 1 and alpha["workers"] == {"running": 1, "queued": 2}
-    text = (await Metrics(gateway.broker).text(""))[0].decode()
-    assert 'perijove_clusters{centre="alpha"} 1.0' in text
-    assert 'perijove_workers{centre="alpha",state="queued"} 2.0' in text
-    assert 'perijove_workers{centre="alpha",state="requested"} 0.0' in text
-
-
-async def test_a_cluster_that_ended_long_ago_is_removed_and_no_other(gateway: Gateway, world: World) -> None:
-    cluster = await world.begin()
-    await world.ask(2)
-    await world.until("queued", "queued")
-    kept = await world.desk.open(await gateway.get_session(cluster.session), "kept", {})
-    await world.desk.close(cluster, "ada")
-    over = await world.closed()
-    database = gateway.broker.parts.database
-
-    def later(days: int) -> datetime:
-        return utc_now() + timedelta(days=days)
-
-    for days, there in ((399, True), (401, False)):
-        await Purge(database, partial(later, days), Retention()).run()
-        assert (await world.desk.clusters.get(over.id) is not None) == there
-    assert await world.desk.clusters.get(kept.id) is not None
-    assert await database.read(lambda c: c.scalar(select(func.count()).select_from(workers))) == 0
-
-
-async def test_the_host_session_is_told_what_its_head_needs(gateway: Gateway) -> None:
-    paths = {"base": "/work/{account}/.pj", "scratch": "/scratch/{account}"}
-    described = centre("alpha", paths=paths, ports={"first": 30000, "last": 30999})
-    gateway.simulated = {"alpha": SimulatedCentre(described)}
-    world = World(gateway)
-    cluster = await world.begin()
-    record = replace(await gateway.get_session(cluster.session), request={"options": {"cluster": '{"name": "x"}'}})
-    facts = Facts.read(facts_of(record, described).environment())
-    assert (facts.base, facts.scratch, facts.ports) == ("/work/gate/.pj", "/scratch/gate", "30000-30999")
-    assert json.loads(facts.options) == {"cluster": '{"name": "x"}'}
+    gateway.centre.unavailable = "the controller does not answer"
+    await world.until("unknown")
+    before = await world.cluster()
+    await gateway.restart()
+    asked = gateway.centre.calls["status"]
+    await until(lambda: gateway.centre.calls["status"] > asked + 4)
+    assert await world.states() == ["unknown"] and (await world.cluster()).version == before.version
+    gateway.centre.unavailable = ""
+    await world.until("queued")
