@@ -101,6 +101,8 @@ class ClusterWork:
             await desk.take_up(self)
             if desk.batch.job.ended is None and desk.batch.job.job_id is None:
                 pauses.append(await workersubmission.step(self, desk))
+        if self.stale:
+            return 0.01
         pauses += [await clusterends.cancel(self), await clusterends.close(self), await clusterends.forget(self)]
         soonest = min(pauses)
         return None if soonest == clusterends.NEVER else max(0.01, soonest)
@@ -120,8 +122,11 @@ class ClusterWork:
         """Make the change in the store, and go on with what is there now. What would change nothing costs nothing."""
         if transition(desk.batch) is None:
             return
+        before = self.cluster.version
         desk.replaced(await self.context.clusters.change(desk.batch.job.id, transition))
         self.cluster = desk.batch.cluster
+        # Somebody else wrote, too: what is known of the other jobs is old.
+        self.stale = self.stale or self.cluster.version > before + 1
 
     async def stop_host(self) -> None:
         """The host session was there for the head alone: ask it to stop. It is of this very centre."""
