@@ -1,0 +1,91 @@
+"""The Dask scheduler of a head: nothing of it listens but `tls`, and its HTTP server speaks on a unix socket.
+
+distributed's scheduler opens an HTTP server on every address before it does anything else. Ours keeps the application
+(dashboard, metrics) and is given its socket later, by the head.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import dask
+from distributed.http.routing import RoutingApplication
+from distributed.scheduler import Scheduler
+from perijove.spawners.ports import ports
+from tornado.httpserver import HTTPServer
+
+#: What a person's own dask configuration must not change: it would open a door, or ask for something else.
+CONFIG = {
+    "distributed.comm.require-encryption": True,
+    "distributed.scheduler.contact-address": None,
+    "distributed.scheduler.idle-timeout": None,
+    "distributed.scheduler.dashboard.tls": {"ca-file": None, "key": None, "cert": None},
+    # The session's server has judged the origin before anything reaches the unix socket.
+    "distributed.scheduler.dashboard.bokeh-application.allow_websocket_origin": ["*"],
+    # Without `proxy`, which would fetch pages from any port of the workers' nodes.
+    "distributed.scheduler.http.routes": [
+        "distributed.http.scheduler.prometheus",
+        "distributed.http.scheduler.info",
+        "distributed.http.scheduler.json",
+        "distributed.http.health",
+        "distributed.http.statics",
+    ],
+    "jobqueue.perijove": {
+        "name": "perijove",
+        "cores": None,
+        "memory": None,
+        "processes": 1,
+        "python": None,
+        "interface": None,
+        "death-timeout": 60,
+        "local-directory": None,
+        "shared-temp-directory": None,
+        "extra": None,
+        "worker-command": "perijove.spawners.dask.worker",
+        "worker-extra-args": [],
+        "shebang": "#!/bin/sh",
+        "env-extra": None,
+        "job-script-prologue": [],
+        "job-extra": None,
+        "job-extra-directives": [],
+        "header-skip": None,
+        "job-directives-skip": [],
+        "log-directory": None,
+        "scheduler-options": {},
+    },
+}
+
+
+def configure() -> None:
+    """Set what `CONFIG` says, for this process."""
+    dask.config.set(CONFIG)
+
+
+def free_port(cluster: str, address: str, first: int, last: int) -> int:
+    """The first port of the cluster's sequence that is free on `address`.
+
+    Raises:
+        OSError: none is.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    for port in ports(cluster, first, last):
+        try:
+            with socket.create_server((address, port), family=family):
+                return port
+        except OSError:
+            continue
+    raise OSError(f"no port of {first}-{last} is free on {address}")
+
+
+class HeadScheduler(Scheduler):
+    """distributed's scheduler without an HTTP port."""
+
+    def start_http_server(
+        self, routes: Any, dashboard_address: Any, default_port: int = 0, ssl_options: Any = None
+    ) -> None:
+        """Make the HTTP application, and listen nowhere; see the module's text."""
+        self.http_application = RoutingApplication(routes)
+        self.http_server = HTTPServer(self.http_application)
+        self.http_server.address, self.http_server.port = "", 0
+        self.services["dashboard"] = self.http_server
