@@ -31,7 +31,7 @@ class HeadAdaptive(Adaptive):
     def __init__(self, cluster: HeadCluster, **options: Any) -> None:
         self._fewer_since: float | None = None
         self._refused_until = 0.0
-        super().__init__(cluster, **options)  # type: ignore[arg-type]
+        super().__init__(cluster, **options)
 
     async def recommendations(self, target: int) -> dict[str, Any]:
         """What to do to have `target` workers; "down" names those that may go."""
@@ -63,7 +63,7 @@ class HeadAdaptive(Adaptive):
                 del self.close_counts[known]
         return {"status": "down", "workers": firm} if firm else {"status": "same"}
 
-    async def scale_up(self, n: int) -> None:
+    async def scale_up(self, n: int) -> None:  # type: ignore[override]
         """Ask for more; a refusal is told as news, and not repeated every second."""
         if self.cluster.stopped or time.time() < self._refused_until:
             return

@@ -43,7 +43,9 @@ class Broker:
         self._headers = {"Authorization": f"token {token}", "Content-Type": "application/json"}
         if host:
             self._headers["Host"] = host
-        self._client = SimpleAsyncHTTPClient(force_instance=True, max_clients=20, defaults={"decompress_response": True})
+        self._client = SimpleAsyncHTTPClient(
+            force_instance=True, max_clients=20, defaults={"decompress_response": True}
+        )
 
     async def ask(self, key: str, count: int, confirmed: bool) -> list[str]:
         """Ask for `count` workers; their names. The same `key` asks once, however often it is sent."""
@@ -52,7 +54,7 @@ class Broker:
 
     async def workers(self, after: int, wait: float) -> dict[str, Any]:
         """All workers, as soon as anything is newer than version `after`, or after `wait` seconds."""
-        return await self._call("GET", f"/workers?after={after}&wait={wait:g}", timeout=wait + ANSWER)
+        return await self._call("GET", f"/workers?after={after}&wait={wait:g}", within=wait + ANSWER)
 
     async def cancel(self, names: Sequence[str]) -> dict[str, Any]:
         """Cancel these; the answer is that of `workers`."""
@@ -66,16 +68,16 @@ class Broker:
         """Leave a report with the broker; its view of the cluster."""
         return await self._call("PUT", "/report", {"report": dict(report)})
 
-    async def close_cluster(self, timeout: float = ANSWER) -> None:
+    async def close_cluster(self, within: float = ANSWER) -> None:
         """Say that the cluster is over."""
-        await self._call("DELETE", "", timeout=timeout)
+        await self._call("DELETE", "", within=within)
 
     def close(self) -> None:
         """Give the connections back."""
         self._client.close()
 
     async def _call(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, timeout: float = ANSWER
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, within: float = ANSWER
     ) -> dict[str, Any]:
         """One call. Raises Refused, Silent."""
         request = HTTPRequest(
@@ -86,7 +88,7 @@ class Broker:
             allow_nonstandard_methods=True,
             follow_redirects=False,
             connect_timeout=CONNECT,
-            request_timeout=timeout,
+            request_timeout=within,
         )
         try:
             answer = await self._client.fetch(request)

@@ -43,10 +43,11 @@ WINDOW = 600.0
 AGAIN = (1.0, 15.0)
 
 
-class HeadCluster(JobQueueCluster):  # type: ignore[misc]
+class HeadCluster(JobQueueCluster):
     """A scheduler, and as many workers as wanted, as far as the broker gives them."""
 
     job_cls = BrokerJob
+    scheduler: HeadScheduler
 
     def __init__(self, config: Config, keys: Keys, broker: Broker, port: int) -> None:
         self.config, self.broker = config, broker
@@ -128,7 +129,7 @@ class HeadCluster(JobQueueCluster):  # type: ignore[misc]
 
     requested = plan
 
-    def scale(self, n: int | None = None, jobs: int = 0, memory: Any = None, cores: Any = None) -> Any:
+    def scale(self, n: Any = None, jobs: int = 0, memory: Any = None, cores: Any = None) -> Any:  # type: ignore[override]
         """dask-jobqueue's; in a head it returns an awaitable. See `scale_to` for what is raised."""
         if self.status in (Status.closing, Status.closed):
             self.worker_spec.clear()
@@ -214,9 +215,7 @@ class HeadCluster(JobQueueCluster):  # type: ignore[misc]
 
     async def _retire(self, members: list[Member]) -> None:
         """Move their results to other workers, then have them cancelled. What cannot move stays, for another try."""
-        done = await self.scheduler.retire_workers(
-            names=[m.name for m in members], close_workers=False, remove=False
-        )
+        done = await self.scheduler.retire_workers(names=[m.name for m in members], close_workers=False, remove=False)
         moved = {str(info["name"]) for info in done.values()}
         for member in members:
             if member.connected and member.name not in moved:

@@ -92,7 +92,8 @@ class Head:
                 await cluster.end()
                 channels.close()
         finally:
-            await cluster.close()
+            if (closing := cluster.close()) is not None:
+                await closing
 
     async def _until_the_end(self, cluster: HeadCluster) -> str:
         await self._first_workers(cluster)

@@ -16,7 +16,7 @@ class Desk:
         self.unwanted: set[str] = set()
 
 
-class BrokerJob(Job):  # type: ignore[misc]
+class BrokerJob(Job):
     """One worker of a worker job; its Dask name is `<worker job>-<task>`."""
 
     config_name = "perijove"

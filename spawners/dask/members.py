@@ -142,7 +142,7 @@ class Members:
             (m for m in self.all.values() if m.expiring and m.connected and not m.retiring),
             key=lambda m: m.ends(self.config) or 0.0,
         )
-        found = []
+        found: list[Member] = []
         for member in waiting:
             late = now > (member.ends(self.config) or now + 1) - self.config.margin
             staying = len(waiting) - len(found)

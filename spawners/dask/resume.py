@@ -158,14 +158,19 @@ class Dialler:
         """One attempt to connect. Raises HTTPClientError, WebSocketError, OSError, TimeoutError, Unknown."""
         hello: asyncio.Future[str | bytes | None] = asyncio.get_running_loop().create_future()
         link: Socket | None = None
+        # Frames may come with the head's answer, before this coroutine has heard of it.
+        early: list[str | bytes | None] = []
 
         def on_message(message: str | bytes | None) -> None:
             if not hello.done():
                 hello.set_result(message)
-            elif message is None and link is not None:
+            elif link is None:
+                early.append(message)
+            elif message is None:
                 self.channel.detach(link)
+                link.close()  # tornado wants to be told even so
                 self._lost.set()
-            elif isinstance(message, bytes) and link is not None:
+            elif isinstance(message, bytes):
                 self.channel.on_frame(link, message)
 
         websocket = await self._open(on_message)
@@ -179,16 +184,13 @@ class Dialler:
         self._id, link = answer["channel"], Socket(websocket)
         self._lost.clear()
         self.channel.attach(link, answer["got"])
-        if websocket.close_code is not None or websocket.protocol is None:
-            self.channel.detach(link)
-            self._lost.set()
+        for message in early:
+            on_message(message)
 
     async def _open(self, on_message: Any) -> WebSocketClientConnection:
         options = {key: value for key, value in self._options.items() if key != "resolver"}
         request = HTTPRequest(self._url, follow_redirects=False, connect_timeout=DIAL, request_timeout=DIAL, **options)
-        connecting = websocket_connect(
-            request, on_message_callback=on_message, resolver=self._options.get("resolver")
-        )
+        connecting = websocket_connect(request, on_message_callback=on_message, resolver=self._options.get("resolver"))
         return await asyncio.wait_for(connecting, DIAL)
 
     def keep(self) -> None:

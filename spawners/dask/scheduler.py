@@ -16,7 +16,7 @@ from perijove.spawners.ports import ports
 from tornado.httpserver import HTTPServer
 
 #: What a person's own dask configuration must not change: it would open a door, or ask for something else.
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "distributed.comm.require-encryption": True,
     "distributed.scheduler.contact-address": None,
     "distributed.scheduler.idle-timeout": None,
@@ -87,5 +87,5 @@ class HeadScheduler(Scheduler):
         """Make the HTTP application, and listen nowhere; see the module's text."""
         self.http_application = RoutingApplication(routes)
         self.http_server = HTTPServer(self.http_application)
-        self.http_server.address, self.http_server.port = "", 0
+        self.http_server.address, self.http_server.port = "", 0  # type: ignore[attr-defined]
         self.services["dashboard"] = self.http_server

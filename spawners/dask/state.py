@@ -22,7 +22,7 @@ class News:
     def __init__(self, most: int = 20) -> None:
         self._said: deque[dict[str, Any]] = deque(maxlen=most)
 
-    def say(self, code: str, **values: Any) -> None:
+    def say(self, code: str, /, **values: Any) -> None:
         """Tell it, unless it was told last."""
         if self._said and (self._said[-1]["code"], self._said[-1]["values"]) == (code, values):
             return

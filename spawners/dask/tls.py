@@ -93,7 +93,9 @@ def make(cluster: str) -> Keys:
         )
         return Pair(_pem(signed), secret.decode())
 
-    return Keys(_pem(certificate), pair("head", serves, connects), pair("worker", serves, connects), pair("client", connects))
+    return Keys(
+        _pem(certificate), pair("head", serves, connects), pair("worker", serves, connects), pair("client", connects)
+    )
 
 
 def write(keys: Keys, folder: Path) -> None:

@@ -132,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if argv is None else argv)
     if len(given) != 2 or not all(_ID.fullmatch(part) for part in given):
         sys.exit("usage: python -m perijove.spawners.dask.worker CLUSTER JOB")
-    sys.exit(run(*given, os.environ))
+    sys.exit(run(given[0], given[1], os.environ))
 
 
 if __name__ == "__main__":

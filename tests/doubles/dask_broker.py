@@ -243,7 +243,9 @@ class _Cluster(_Handler):
 class _Report(_Handler):
     def put(self) -> None:
         self.broker.reports.append(self.body()["report"])
-        self.finish({"price": PRICE, "limits": {"workers": 200}, "used": {"workers": 0}, "centre": "here", "queue": "q"})
+        self.finish(
+            {"price": PRICE, "limits": {"workers": 200}, "used": {"workers": 0}, "centre": "here", "queue": "q"}
+        )
 
 
 class _Workers(_Handler):
