@@ -26,7 +26,7 @@ from perijove.spawners.dask import control, resume_head, tls
 from perijove.spawners.dask.broker import Broker, Refused, Silent
 from perijove.spawners.dask.cluster import HeadCluster
 from perijove.spawners.dask.config import BadConfig, Config
-from perijove.spawners.dask.scheduler import configure, free_port
+from perijove.spawners.dask.scheduler import configure, free_ports
 from perijove.spawners.dask.state import idle_for
 from tornado.netutil import bind_unix_socket
 
@@ -75,9 +75,7 @@ class Head:
 
     @contextlib.asynccontextmanager
     async def _cluster(self, keys: tls.Keys) -> AsyncIterator[HeadCluster]:
-        port = free_port(self.config.id, self.config.address, *self.config.ports)
-        cluster = HeadCluster(self.config, keys, self.broker, port)
-        await cluster
+        cluster = await self._listening(keys)
         try:
             settings = self.config.worker_settings(cluster.scheduler.address)
             tls.write_secret(self.config.folder / "worker.json", json.dumps(settings))
@@ -94,6 +92,17 @@ class Head:
         finally:
             if (closing := cluster.close()) is not None:
                 await closing
+
+    async def _listening(self, keys: tls.Keys) -> HeadCluster:
+        """A cluster on the first port that can be had. Raises OSError."""
+        for port in free_ports(self.config.id, self.config.address, *self.config.ports):
+            cluster = HeadCluster(self.config, keys, self.broker, port)
+            try:
+                return await cluster
+            except RuntimeError as error:
+                if "in use" not in str(error):  # somebody else was faster is the one reason to try another
+                    raise
+        raise OSError(f"no port of {self.config.ports} is free on {self.config.address}")
 
     async def _until_the_end(self, cluster: HeadCluster) -> str:
         await self._first_workers(cluster)

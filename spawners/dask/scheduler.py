@@ -7,6 +7,7 @@ distributed's scheduler opens an HTTP server on every address before it does any
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 import dask
@@ -62,20 +63,16 @@ def configure() -> None:
     dask.config.set(CONFIG)
 
 
-def free_port(cluster: str, address: str, first: int, last: int) -> int:
-    """The first port of the cluster's sequence that is free on `address`.
-
-    Raises:
-        OSError: none is.
-    """
+def free_ports(cluster: str, address: str, first: int, last: int) -> Iterator[int]:
+    """The ports of the cluster's sequence that are free on `address`, each looked at when it is asked for."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     for port in ports(cluster, first, last):
         try:
             with socket.create_server((address, port), family=family):
-                return port
+                pass
         except OSError:
             continue
-    raise OSError(f"no port of {first}-{last} is free on {address}")
+        yield port
 
 
 class HeadScheduler(Scheduler):

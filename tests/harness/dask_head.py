@@ -19,7 +19,7 @@ from tornado.httpclient import HTTPRequest
 from tornado.netutil import Resolver
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
-CLUSTER = "abcdefghijklm"
+CLUSTER = f"abcdef{os.getpid() % 10**7:07d}"  # so that tests side by side take other ports
 TOKEN = "the-token-of-the-server"
 PREFIX = "/user/a/s/perijove/clusters/one/dashboard"
 
