@@ -15,6 +15,9 @@ from perijove.hub.settings import DEMO, SERVICE, Settings
 
 #: What the broker may do at the hub: start and stop servers, see who there is, have routes checked.
 BROKER_SCOPES = ("admin:servers", "list:users", "read:users", "read:hub", "proxy", f"access:services!service={SERVICE}")
+#: What a session's token may do: open all sessions of its own person (a notebook uses a cluster in another one), ask
+#: the broker as that person, and tell the hub that somebody works. Not: read other people, or the person's account.
+SERVER_SCOPES = ("access:servers!user", f"access:services!service={SERVICE}", "users:activity!user")
 #: Seconds between two looks at the proxy's routes; `perijove serve` asks at once when the proxy was restarted.
 ROUTES_EVERY = 30
 
@@ -79,6 +82,9 @@ def _sessions(c: Any, settings: Settings) -> None:
     c.CentreSpawner.start_page = (
         f"{at.scheme}://{at.netloc}" if settings.subdomain_host else ""
     ) + f"{settings.broker_prefix}start"
+    c.CentreSpawner.api_path = f"{settings.broker_prefix}api/v1"
+    c.CentreSpawner.gateway_host = at.netloc if settings.subdomain_host else ""
+    c.CentreSpawner.server_token_scopes = list(SERVER_SCOPES)
     if settings.authenticator.name == DEMO and os.geteuid() == 0:
         # In a container the demo may run as root; its centres are this machine, so its sessions do, too. Nowhere else.
         c.CentreSpawner.args = ["--allow-root"]

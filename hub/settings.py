@@ -195,6 +195,12 @@ class Settings(Frozen):
         return parts.port or (443 if parts.scheme == "https" else 80)
 
     @property
+    def proxy_address(self) -> tuple[str, int]:
+        """Host and port at which this machine reaches the proxy."""
+        host = urlsplit(self.bind_url).hostname or "127.0.0.1"
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), self.proxy_port  # noqa: S104 - not listened on
+
+    @property
     def proxy_api_url(self) -> str:
         """The proxy's own API, for the hub alone."""
         return f"http://127.0.0.1:{self.proxy_api_port}"

@@ -29,7 +29,7 @@ from typing import Any
 
 from perijove.spawners.agent_child import Child, become_reaper, end_descendants
 from perijove.spawners.agent_net import bind
-from perijove.spawners.facts import AGENT_STARTED
+from perijove.spawners.facts import AGENT_STARTED, GATEWAY_PORT
 
 #: Seconds that a job waits for `agent.json`: the gateway hands it over again after a requeue.
 KEYS_WAIT = 300.0
@@ -111,6 +111,7 @@ class Agent:
         self.started = time.time()
         self.socket = socket_directory / "s"
         self.api_port = 0
+        self.gateway_port = 0
         self.child: Child | None = None
         #: The gateway asked for the end.
         self.stopping = False
@@ -127,12 +128,18 @@ class Agent:
             "server": self.child.state() if self.child else {"state": "none"},
             "socket": str(self.socket),
             "api_port": self.api_port,
+            "gateway_port": self.gateway_port,
             "job": job_facts(dict(os.environ)),
         }
 
     def _fill(self, text: str) -> str:
         """`text` with what only the agent knows."""
-        known = {"{api_port}": self.api_port, "{socket}": self.socket, AGENT_STARTED: round(self.started)}
+        known = {
+            "{api_port}": self.api_port,
+            GATEWAY_PORT: self.gateway_port,
+            "{socket}": self.socket,
+            AGENT_STARTED: round(self.started),
+        }
         for holder, value in known.items():
             text = text.replace(holder, str(value))
         return text

@@ -1,12 +1,13 @@
-"""The agent's SSH server, and its loopback listener for the way back to the hub.
+"""The agent's SSH server, and its two loopback listeners for the ways back: to the hub, and to the gateway's proxy.
 
 What the gateway may do here: exec requests that are words of a small protocol (no shell, no file transfer, no
 terminal), and channels to the session's own socket. What anybody else may do: nothing; every other key and user name
 is refused.
 
-The loopback listener exists as long as the job, so that nobody can take its port over while no gateway is connected;
+A loopback listener exists as long as the job, so that nobody can take its port over while no gateway is connected;
 it serves connections of the agent's own uid only (looked up in /proc/net/tcp), and leads to the gateway that asked for
-it last. Connections that come while there is none wait a little for it to come back.
+it last. Connections that come while there is none wait a little for it to come back. The one to the proxy leads to what
+anybody can reach who can reach the gateway: a compute node may have no other way to it.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ GATEWAY_WAIT = 15.0
 
 
 class Back:
-    """The way back: a loopback port of the agent whose connections go to the gateway."""
+    """A way back: a loopback port of the agent whose connections go to the gateway."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -135,8 +136,8 @@ class _Listener(asyncssh.SSHListener):
 class GatewaySide(asyncssh.SSHServer):
     """One connection of somebody who says to be the gateway."""
 
-    def __init__(self, agent: Agent, back: Back, keys: list[asyncssh.SSHKey]) -> None:
-        self._agent, self._back = agent, back
+    def __init__(self, agent: Agent, backs: Sequence[Back], keys: list[asyncssh.SSHKey]) -> None:
+        self._agent, self._backs = agent, backs
         self._keys = {key.public_data for key in keys}
         self._connection: asyncssh.SSHServerConnection | None = None
         self._gate: Gate | None = None
@@ -146,7 +147,8 @@ class GatewaySide(asyncssh.SSHServer):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._connection is not None:
-            self._back.forget(self._connection)
+            for back in self._backs:
+                back.forget(self._connection)
 
     def begin_auth(self, username: str) -> bool:
         return True
@@ -165,11 +167,15 @@ class GatewaySide(asyncssh.SSHServer):
         return channel, _to_server(dest_path, self._gate)
 
     def server_requested(self, listen_host: str, listen_port: int) -> Any:
-        """The gateway offers to serve the loopback port."""
-        if self._connection is None or listen_host != "127.0.0.1" or listen_port not in (0, self._back.port):
+        """The gateway offers to serve a loopback port; 0 is the first one's, the hub's."""
+        if self._connection is None or listen_host != "127.0.0.1":
             return False
-        self._back.lead_to(self._connection, self._gate)
-        return _Listener(self._back, self._connection)
+        wanted = listen_port or self._backs[0].port
+        for back in self._backs:
+            if back.port == wanted:
+                back.lead_to(self._connection, self._gate)
+                return _Listener(back, self._connection)
+        return False
 
 
 async def _to_server(path: str, gate: Gate | None) -> Pipe:
@@ -232,14 +238,15 @@ async def _listen(agent: Agent, sockets: Sequence[socket.socket]) -> list[Any]:
     keep_buffers()
     host_key = asyncssh.import_private_key(agent.keys.host_key)
     keys = [asyncssh.import_public_key(key) for key in agent.keys.client_keys]
-    back = Back()
-    await back.open()
-    agent.api_port = back.port
-    opened: list[Any] = [back]
+    backs = (Back(), Back())
+    for back in backs:
+        await back.open()
+    agent.api_port, agent.gateway_port = (back.port for back in backs)
+    opened: list[Any] = [*backs]
     for sock in sockets:
         acceptor = await asyncssh.listen(
             sock=sock,
-            server_factory=lambda: GatewaySide(agent, back, keys),
+            server_factory=lambda: GatewaySide(agent, backs, keys),
             process_factory=lambda process: _serve_request(agent, process),
             server_host_keys=[host_key],
             config=[],

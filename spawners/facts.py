@@ -13,6 +13,8 @@ from typing import Self
 _PREFIX = "PERIJOVE_"
 #: What the agent puts its own start in for: on the node's clock, not the gateway's.
 AGENT_STARTED = "{agent_started}"
+#: What the agent puts the port in for that leads to the gateway's proxy.
+GATEWAY_PORT = "{gateway_port}"
 #: The longest time in seconds from a job's start, as the centre counts it, to its agent's.
 PROLOGUE = 900.0
 
@@ -30,6 +32,13 @@ class Facts:
     queue_zh: str = ""
     job: str = ""
     server: str = ""
+    #: How the gateway is reached from within the job ("" where it cannot be): the address, the Host header for the hub
+    #: and its services, the one for the person's own servers (both "" where everybody shares one domain), and the path
+    #: of the broker's API.
+    gateway: str = ""
+    gateway_host: str = ""
+    user_host: str = ""
+    api: str = ""
     cores: int = 0
     #: MiB.
     memory: int = 0
@@ -60,6 +69,8 @@ class Facts:
         found: dict[str, str | int | float] = {}
         for field in fields(cls):
             text = environment.get(_PREFIX + field.name.upper(), "")
+            if GATEWAY_PORT in text:
+                text = ""  # an agent that knows no way to the proxy
             found[field.name] = text if isinstance(field.default, str) else _number(text, type(field.default))
         return cls(**found)  # type: ignore[arg-type]
 

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 from batchspawner import BatchSpawnerBase
 from perijove.spawners import hubtokens, options, progress
 from perijove.spawners.client import BrokerClient, BrokerError, BrokerRefused, BrokerUnreachable, Session, client_for
-from perijove.spawners.environment import server_environment
+from perijove.spawners.environment import server_environment, way_to_gateway
 from perijove.spawners.kinds import kind
 from perijove.spawners.names import oauth_client_id
 from perijove.spawners.progress import SessionEnded
@@ -39,6 +39,12 @@ class CentreSpawner(BatchSpawnerBase):  # type: ignore[misc]
     broker_url = Unicode(help="The broker's API, up to /api/v1.").tag(config=True)
     broker_token_file = Unicode(help="The file with the token that the broker accepts from the hub.").tag(config=True)
     start_page = Unicode("/services/perijove/start", help="Where a person chooses centre and resources.").tag(
+        config=True
+    )
+    api_path = Unicode("/services/perijove/api/v1", help="The path of the broker's API at the gateway.").tag(
+        config=True
+    )
+    gateway_host = Unicode(help="The Host header for the hub and its services; only where people have domains.").tag(
         config=True
     )
     ip = Unicode("127.0.0.1", help="Sessions are reached through a tunnel that ends here.").tag(config=True)
@@ -84,9 +90,10 @@ class CentreSpawner(BatchSpawnerBase):  # type: ignore[misc]
         return options.form
 
     def get_env(self) -> dict[str, str]:
-        """What the hub gives to the server, and where the person starts the session that follows."""
+        """What the hub gives to the server, where the person starts the session that follows, and the way here."""
         given: dict[str, str] = super().get_env()
-        return given | {"PERIJOVE_START_PAGE": self.start_page}
+        way = way_to_gateway(self.api_path, self.gateway_host, self.user.host)
+        return given | way | {"PERIJOVE_START_PAGE": self.start_page}
 
     @property
     def broker(self) -> BrokerClient:

@@ -1,11 +1,12 @@
 """The tunnel: from a port of the gateway's loopback, through the login node and the agent, to a session's socket.
 
-It finds the agent on the session's sequence of ports by its host key, hands over the environment, and serves the way
-back from the session to the hub. The local port stays bound for the life of the tunnel. When the connection is lost
-it is made again in the background: the session, the server and the person's page live on.
+It finds the agent on the session's sequence of ports by its host key, hands over the environment, and serves the ways
+back from the session: to the hub, and to the gateway's proxy. The local port stays bound for the life of the tunnel.
+When the connection is lost it is made again in the background: the session, the server and the person's page live on.
 
     browser - proxy - 127.0.0.1:local_port =[login node]= agent - unix socket of the session's server
                       hub's API            =[login node]= agent's loopback port - the session's server
+                      proxy                =[login node]= agent's second loopback port - the session's kernels
 """
 
 # A caller says how long it waits.
@@ -54,13 +55,14 @@ class Tunnel:
         *,
         local_port: int,
         api: tuple[str, int],
+        gateway: tuple[str, int] | None = None,
         on_change: Callable[[bool], None] = lambda up: None,
     ) -> None:
         self.link = link
         self.address = address
         self.hello: Hello | None = None
         self._client_key = client_key
-        self._api = api
+        self._api, self._proxy = api, gateway
         self._on_change = on_change
         self._connection: asyncssh.SSHClientConnection | None = None
         self._gate: Gate | None = None
@@ -95,16 +97,18 @@ class Tunnel:
             connection = await self._find()
             try:
                 hello = Hello.parse(await _ask(connection, "hello", {}))
-                await connection.create_server(
-                    self._serve_api, "127.0.0.1", hello.api_port, window=WINDOW, max_pktsize=PACKET
-                )
+                # Before the ways back are served: what waits there for a gateway comes at once.
+                gate = Gate(connection)
+                await _serve_back(connection, hello.api_port, self._api, gate)
+                if self._proxy is not None and hello.gateway_port:
+                    await _serve_back(connection, hello.gateway_port, self._proxy, gate)
             except (asyncssh.Error, asyncssh.ChannelListenError, OSError) as error:
                 connection.abort()
                 raise TunnelError(TunnelProblem.LOST, str(error)) from None
             except BaseException:
                 connection.abort()
                 raise
-            self._connection, self.hello, self._gate = connection, hello, Gate(connection)
+            self._connection, self.hello, self._gate = connection, hello, gate
             self._listener.set_up(True)
         self._on_change(True)
         if self._keeper is None:
@@ -230,25 +234,30 @@ class Tunnel:
         assert isinstance(session, Pipe)  # noqa: S101 - it is what the factory makes
         return session
 
-    async def _serve_api(self, host: str, port: int) -> Any:
-        """The session that serves one connection from the job to the hub."""
+
+async def _serve_back(connection: asyncssh.SSHClientConnection, port: int, to: tuple[str, int], gate: Gate) -> None:
+    """Lead the connections to the agent's loopback `port` to an address of the gateway. Raises as asyncssh does."""
+
+    async def serve(host: str, origin: int) -> Any:
         try:
-            hub = await to_address(*self._api)
+            there = await to_address(*to)
         except OSError as error:
             raise asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, str(error)) from None
-        return _ApiSide(hub, self._gate)
+        return _BackSide(there, gate)
+
+    await connection.create_server(serve, "127.0.0.1", port, window=WINDOW, max_pktsize=PACKET)
 
 
-class _ApiSide(Pipe):
-    """The channel's side of a connection to the hub."""
+class _BackSide(Pipe):
+    """The channel's side of a connection from the job to the hub or the proxy."""
 
-    def __init__(self, hub: Pipe, gate: Gate | None) -> None:
+    def __init__(self, there: Pipe, gate: Gate | None) -> None:
         super().__init__(gate)
-        self._hub = hub
+        self._there = there
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self.join(self._hub)
+        self.join(self._there)
 
 
 async def _ask(

@@ -67,6 +67,7 @@ class Hello:
     socket: str  # path on the node
     api_port: int  # of the agent's loopback, the way to the hub
     job: Mapping[str, Any]  # "id", and "walltime_end" (seconds since 1970) where the batch system says it
+    gateway_port: int = 0  # of the agent's loopback, the way to the gateway's proxy; 0: an older agent has none
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> Hello:
@@ -81,10 +82,12 @@ class Hello:
                 str(data["socket"])[:108],
                 int(data["api_port"]),
                 data["job"] if isinstance(data["job"], Mapping) else {},
+                int(data.get("gateway_port", 0)),
             )
         except (KeyError, ValueError, TypeError):
             raise TunnelError(TunnelProblem.LOST, "the agent does not say who it is") from None
-        if not 0 < hello.api_port < 65536 or not hello.socket.startswith("/"):
+        good = 0 < hello.api_port < 65536 and 0 <= hello.gateway_port < 65536
+        if not good or not hello.socket.startswith("/"):
             raise TunnelError(TunnelProblem.LOST, "the agent does not say where it is")
         return hello
 

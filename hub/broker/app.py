@@ -86,6 +86,7 @@ def real_parts(
             tunnels=Tunnel,
             client_key=key,
             api=api,
+            gateway=settings.proxy_address,
             clock=utc_now,
             authorised=(public,),
             submitting=asyncio.Semaphore(settings.launch_limits.per_centre),

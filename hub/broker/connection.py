@@ -108,6 +108,7 @@ async def _open(work: Work) -> Hello:
         context.client_key,
         local_port=record.local_port or 0,
         api=context.api,
+        gateway=context.gateway,
         on_change=work.tunnel_changed,
     )
     try:

@@ -48,6 +48,7 @@ class TunnelMaker(Protocol):
         *,
         local_port: int,
         api: tuple[str, int],
+        gateway: tuple[str, int] | None,
         on_change: Callable[[bool], None],
     ) -> AnyTunnel: ...
 
@@ -88,6 +89,8 @@ class Context:
     clock: Clock
     #: Public halves of the keys that agents accept.
     authorised: tuple[str, ...]
+    #: The proxy's address, which sessions reach through their agents; None: they do not.
+    gateway: tuple[str, int] | None = None
     #: Tests stop the broker here; called at each named point between two steps.
     reach: Callable[[str], Awaitable[None]] = _nothing
     submitting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(8))

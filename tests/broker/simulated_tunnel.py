@@ -23,6 +23,7 @@ class SimTunnel:
         *,
         local_port: int,
         api: tuple[str, int],
+        gateway: tuple[str, int] | None,
         on_change: Callable[[bool], None],
     ) -> None:
         self.simulated: SimulatedCentre = link.simulated

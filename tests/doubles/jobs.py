@@ -19,8 +19,8 @@ SERVER = """
 import http.server, json, os, socketserver, sys, urllib.request
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        if self.path == "/hub":
-            body = urllib.request.urlopen(os.environ["API"]).read()
+        if self.path in ("/hub", "/gateway"):
+            body = urllib.request.urlopen(os.environ["API" if self.path == "/hub" else "GATEWAY"]).read()
         elif self.path.startswith("/zeros/"):
             body = bytes(int(self.path[7:]))
         else:

@@ -126,6 +126,23 @@ def test_the_hubs_configuration_stops_nothing_and_listens_at_home(tmp_path: Path
     for address in (c.JupyterHub.hub_bind_url, c.ConfigurableHTTPProxy.api_url, c.JupyterHub.services[0]["url"]):
         assert address.startswith("http://127.0.0.1:")
     assert "subdomain_host" not in c.JupyterHub
+    assert c.CentreSpawner.gateway_host == ""
+    assert c.CentreSpawner.api_path == "/services/perijove/api/v1"
+
+
+@pytest.mark.parametrize(
+    ("bind", "address"),
+    [
+        ("http://0.0.0.0:8000", ("127.0.0.1", 8000)),
+        ("http://[::]", ("::1", 80)),
+        ("http://10.1.2.3:81/jupyter", ("10.1.2.3", 81)),
+    ],
+)
+def test_this_machine_reaches_the_proxy_wherever_that_listens(
+    tmp_path: Path, bind: str, address: tuple[str, int]
+) -> None:
+    settings = Settings(state_dir=tmp_path, centres_dir=tmp_path, bind_url=bind)
+    assert settings.proxy_address == address
 
 
 def test_batchspawners_handler_is_dropped(tmp_path: Path) -> None:
@@ -145,6 +162,7 @@ def test_any_authenticator_is_configured_by_name_and_class(tmp_path: Path) -> No
     assert c.Authenticator.admin_users == {"operator"}
     assert c.JupyterHub.subdomain_host == "https://gateway.example.org"
     assert c.CentreSpawner.start_page == "https://gateway.example.org/services/perijove/start"
+    assert c.CentreSpawner.gateway_host == "gateway.example.org"
 
 
 def test_oidc_through_oauthenticator_takes_the_examples_configuration(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 from typing import Any
 
+import httpx
 import pytest
 
 ASK = {"centre": "demo", "cores": 2}
@@ -46,6 +47,27 @@ async def test_a_session_is_started_reached_and_stopped(hub: Any, eventually: An
     assert await hub.user_of(token) == 403
 
 
+async def test_a_servers_token_opens_its_persons_other_servers_and_no_more(hub: Any, eventually: Any) -> None:
+    await hub.person("alice")
+    session = await started(hub, eventually)
+    token = hub.broker.environments[session["id"]]["JUPYTERHUB_API_TOKEN"]
+    headers = {"Authorization": f"token {token}"}
+    async with httpx.AsyncClient(base_url=hub.settings.hub_api_url, headers=headers, trust_env=False) as client:
+        me = (await client.get("/user")).json()
+        assert (me["kind"], me["name"]) == ("user", "alice")
+        # What a server asks its own hub about a token that comes to it is answered from these.
+        assert {"access:servers!user=alice", "access:services!service=perijove"} <= set(me["scopes"])
+        for method, path in (
+            ("GET", "/users"),
+            ("GET", "/users/bob"),
+            ("POST", "/users/alice/servers/another"),
+            ("DELETE", "/users/alice/servers/work"),
+            ("POST", "/users/alice/tokens"),
+            ("POST", "/shares/alice/work"),
+        ):
+            assert (await client.request(method, path, json={})).status_code in (403, 404), (method, path)
+
+
 async def test_the_environment_goes_to_the_broker_and_names_the_agents_listener(hub: Any, eventually: Any) -> None:
     await hub.person("alice")
     session = await started(hub, eventually)
@@ -53,6 +75,9 @@ async def test_the_environment_goes_to_the_broker_and_names_the_agents_listener(
     assert environment["JUPYTERHUB_API_URL"] == "http://127.0.0.1:{api_port}/hub/api"
     assert environment["JUPYTERHUB_SERVICE_URL"] == "http://127.0.0.1:8888/user/alice/work/"
     assert "PATH" not in environment
+    assert environment["PERIJOVE_GATEWAY"] == "http://127.0.0.1:{gateway_port}"
+    assert environment["PERIJOVE_API"] == "/services/perijove/api/v1"
+    assert (environment["PERIJOVE_GATEWAY_HOST"], environment["PERIJOVE_USER_HOST"]) == ("", "")
     token = environment["JUPYTERHUB_API_TOKEN"]
     assert token
     for path in hub.settings.state_dir.rglob("*"):

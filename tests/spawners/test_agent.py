@@ -121,6 +121,17 @@ async def test_a_server_that_ignores_the_request_to_stop_is_ended() -> None:
     assert await child.wait() == 137
 
 
+def test_an_older_agent_has_no_way_to_the_proxy_and_that_is_no_error() -> None:
+    said = {
+        "session": SESSION, "pid": 1, "node": "n1", "started": 1.0, "server": {}, "socket": "/tmp/s", "api_port": 8,
+        "job": {},
+    }  # fmt: skip
+    assert Hello.parse(said).gateway_port == 0
+    assert Hello.parse(said | {"gateway_port": 9}).gateway_port == 9
+    with pytest.raises(TunnelError):
+        Hello.parse(said | {"gateway_port": 70000})
+
+
 @pytest.mark.parametrize("text", ["{}", "[]", '{"session": "a", "pid": "x"}', '{"session": []}'])
 def test_an_agent_that_says_nonsense_is_not_believed(text: str) -> None:
     data = json.loads(text)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from perijove.spawners.facts import AGENT_STARTED, Facts
+from perijove.spawners.environment import way_to_gateway
+from perijove.spawners.facts import AGENT_STARTED, GATEWAY_PORT, Facts
 
 FACTS = Facts(
     session="s-1", centre="guangzhou", centre_en="Guangzhou", centre_zh="广州", queue="debug", job="42", server="work",
@@ -20,6 +21,20 @@ def test_the_agent_fills_in_when_the_job_began() -> None:
     assert given["PERIJOVE_STARTED"] == AGENT_STARTED
     assert Facts.read(given).started == 0  # an agent that knows nothing of it
     assert Facts.read(given | {"PERIJOVE_STARTED": "1000"}).started == 1000
+
+
+def test_a_way_that_the_agent_did_not_fill_in_is_none() -> None:
+    given = way_to_gateway("/services/perijove/api/v1", "", "")
+    assert Facts.read(given).gateway == ""  # an older agent
+    filled = {key: text.replace(GATEWAY_PORT, "4711") for key, text in given.items()}
+    facts = Facts.read(filled)
+    assert (facts.gateway, facts.gateway_host, facts.user_host) == ("http://127.0.0.1:4711", "", "")
+    assert facts.api == "/services/perijove/api/v1"
+
+
+def test_where_people_have_domains_a_session_knows_both_names() -> None:
+    facts = Facts.read(way_to_gateway("/a", "hub.example:8000", "https://ada.hub.example:8000"))
+    assert (facts.gateway_host, facts.user_host) == ("hub.example:8000", "ada.hub.example:8000")
 
 
 def test_nothing_odd_in_an_environment_breaks_the_reader() -> None:

@@ -8,26 +8,32 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import asyncssh
 import pytest
 from doubles.jobs import SERVER_ARGV, SESSION, Job, eventually
 from doubles.login import LoginNode, centre, new_key
-from perijove.spawners.facts import AGENT_STARTED
+from perijove.spawners.facts import AGENT_STARTED, GATEWAY_PORT
 from perijove.spawners.link import Account, Link, LinkError, link_for
 from perijove.spawners.ports import ports
 from perijove.spawners.tunnel import Tunnel, TunnelError, TunnelProblem
 
 SECRET = "swordfish-0123456789"
-ENVIRONMENT = {"X_TOKEN": SECRET, "API": "http://127.0.0.1:{api_port}/hub/api", "SOCKET": "{socket}"}
+ENVIRONMENT = {
+    "X_TOKEN": SECRET,
+    "API": "http://127.0.0.1:{api_port}/hub/api",
+    "GATEWAY": f"http://127.0.0.1:{GATEWAY_PORT}/user/ada/other/",
+    "SOCKET": "{socket}",
+}
 
 
 class Rig:
     """A hub, a job, and a tunnel between them."""
 
-    def __init__(self, link: Link, job: Job, hub_port: int) -> None:
-        self.link, self.job = link, job
+    def __init__(self, link: Link, job: Job, hub_port: int, proxy_port: int = 9) -> None:
+        self.link, self.job, self.proxy_port = link, job, proxy_port
         self.changes: list[bool] = []
         self.tunnel = self.new_tunnel(hub_port)
         self.hub_port = hub_port
@@ -37,7 +43,8 @@ class Rig:
         key = changes.get("client_key", self.job.client_key)
         assert isinstance(key, asyncssh.SSHKey)
         address, api = self.job.address, ("127.0.0.1", hub_port)
-        return Tunnel(self.link, address, key, local_port=0, api=api, on_change=self.changes.append)
+        gateway = ("127.0.0.1", self.proxy_port)
+        return Tunnel(self.link, address, key, local_port=0, api=api, gateway=gateway, on_change=self.changes.append)
 
     async def open(self) -> None:
         """Open the tunnel as soon as the agent is there."""
@@ -81,6 +88,12 @@ def files_in(*places: Path) -> str:
     return "\n".join(path.read_text() for place in places for path in place.iterdir() if path.is_file())
 
 
+def listening(port: int) -> list[str]:
+    """The local addresses (as /proc/net/tcp has them) at which something listens on `port`."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return [row[1] for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "0A"]
+
+
 def mode(path: Path) -> int:
     """Permission bits."""
     return path.stat().st_mode & 0o777
@@ -94,27 +107,29 @@ async def login(tmp_path: Path) -> AsyncIterator[LoginNode]:
 
 @pytest.fixture(params=["through a login node", "on this machine"])
 async def rig(login: LoginNode, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
-    async def hub(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def answer(name: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line = await reader.readuntil(b"\r\n\r\n")
-        body = b"hub got " + line.split()[1]
+        body = name + b" got " + line.split()[1]
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(body), body))
         await writer.drain()
         writer.close()
 
-    server = await asyncio.start_server(hub, "127.0.0.1", 0)
+    server = await asyncio.start_server(partial(answer, b"hub"), "127.0.0.1", 0)
+    proxy = await asyncio.start_server(partial(answer, b"proxy"), "127.0.0.1", 0)
     folder = tmp_path / "session"
     folder.mkdir(0o700)
     job = Job(folder)
     job.write_keys()
     await job.start()
     link = link_for(centre() if request.param == "on this machine" else login.centre(), Account())
-    rig = Rig(link, job, server.sockets[0].getsockname()[1])
+    rig = Rig(link, job, server.sockets[0].getsockname()[1], proxy.sockets[0].getsockname()[1])
     yield rig
     await rig.tunnel.close()
     await link.close()
     await job.stop()
-    server.close()
-    await server.wait_closed()
+    for one in (server, proxy):
+        one.close()
+        await one.wait_closed()
 
 
 async def test_the_whole_way_there_and_back(rig: Rig) -> None:
@@ -126,6 +141,7 @@ async def test_the_whole_way_there_and_back(rig: Rig) -> None:
     assert hello is not None
     assert (hello.session, environment["X_TOKEN"], environment["SOCKET"]) == (SESSION, SECRET, hello.socket)
     assert await rig.get("/hub") == (200, b"hub got /hub/api")
+    assert await rig.get("/gateway") == (200, b"proxy got /user/ada/other/")
     assert await rig.get("/zeros/30000000") == (200, bytes(30_000_000))
 
 
@@ -153,6 +169,20 @@ async def test_an_interruption_is_mended_by_itself_and_the_session_lives_on(rig:
     assert status == 200
     await eventually(lambda: asyncio.sleep(0, rig.changes == [True, False, True]))
     assert await rig.get("/hub") == (200, b"hub got /hub/api")
+    assert await rig.get("/gateway") == (200, b"proxy got /user/ada/other/")
+
+
+async def test_both_ways_back_are_open_to_the_sessions_own_account_only(rig: Rig) -> None:
+    await rig.serve()
+    hello = rig.tunnel.hello
+    assert hello is not None
+    assert len({hello.api_port, hello.gateway_port}) == 2
+    for port in (hello.api_port, hello.gateway_port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)  # this process has the agent's uid
+        writer.write(b"GET /x HTTP/1.1\r\n\r\n")
+        assert b"got /x" in await asyncio.wait_for(reader.read(-1), 20)
+        writer.close()
+        assert listening(port) == [f"0100007F:{port:04X}"]
 
 
 async def test_another_gateway_process_finds_the_session_and_starts_nothing_twice(rig: Rig) -> None:
