@@ -73,8 +73,11 @@ def _existing(directory: str) -> Path:
 class Child:
     """One server process."""
 
-    def __init__(self, argv: Sequence[str], environment: Mapping[str, str], directory: str) -> None:
-        self._argv = argv
+    def __init__(
+        self, argv: Sequence[str], environment: Mapping[str, str], directory: str, told: bytes | None = None
+    ) -> None:
+        """`told` is what it reads on its standard input; None: nothing."""
+        self._argv, self._told = argv, told
         self._environment = environment
         self._directory = directory
         self._secrets = [
@@ -95,7 +98,7 @@ class Child:
                 *self._argv,
                 env={**os.environ, **self._environment},
                 cwd=_existing(self._directory),
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=asyncio.subprocess.DEVNULL if self._told is None else asyncio.subprocess.PIPE,
                 stdout=writing,
                 stderr=writing,
                 start_new_session=True,
@@ -107,6 +110,11 @@ class Child:
             os.close(writing)
         self._started = time.time()
         self._pump = asyncio.create_task(self._read(reading))
+        if self._told is not None and self._process.stdin is not None:
+            with suppress(OSError):  # it ended at once: its exit code says so
+                self._process.stdin.write(self._told)
+                await self._process.stdin.drain()
+            self._process.stdin.close()
 
     def state(self) -> dict[str, Any]:
         """ "running" or "ended" with its exit code (negative: the signal that ended it)."""

@@ -45,8 +45,28 @@ LAB = Kind(
     ),
     default_url="/lab",
     open_url="/lab/tree/",
+    environment={
+        "JUPYTERHUB_SINGLEUSER_APP": "jupyter_server.serverapp.ServerApp",
+        # JupyterLab's Dask sidebar makes our clusters.
+        "DASK_LABEXTENSION__FACTORY__MODULE": "perijove.widgets",
+        "DASK_LABEXTENSION__FACTORY__CLASS": "Cluster",
+    },
+)
+
+
+#: The head of a Dask cluster apart from any notebook: a server that has no other purpose, and ends with it.
+DASK = Kind(
+    "dask",
+    (
+        "-m",
+        "perijove.widgets.daskserver",
+        "--ServerApp.sock={socket}",
+        "--ServerApp.sock_mode=0600",
+    ),
+    default_url="/perijove/dashboard",
     environment={"JUPYTERHUB_SINGLEUSER_APP": "jupyter_server.serverapp.ServerApp"},
 )
+_BUILT_IN = {one.name: one for one in (LAB, DASK)}
 
 
 def kind(name: str) -> Kind:
@@ -55,8 +75,8 @@ def kind(name: str) -> Kind:
     Raises:
         LookupError: there is none; the message names those that are there.
     """
-    if name == LAB.name:
-        return LAB
+    if name in _BUILT_IN:
+        return _BUILT_IN[name]
     found = entry_points(group="perijove.kinds")
     for entry in found:
         if entry.name == name:
@@ -64,5 +84,5 @@ def kind(name: str) -> Kind:
             if not isinstance(loaded, Kind):
                 raise LookupError(f"{entry.value} is not a perijove.spawners.kinds.Kind")
             return loaded
-    known = ", ".join(sorted({LAB.name, *found.names}))
+    known = ", ".join(sorted({*_BUILT_IN, *found.names}))
     raise LookupError(f"there is no kind of session {name!r}; there are: {known}")

@@ -16,9 +16,11 @@ import json
 import os
 import time
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from jupyter_server._tz import utcnow
 from jupyter_server.base.handlers import APIHandler
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.extension.handler import ExtensionHandlerMixin
@@ -34,6 +36,8 @@ _SCHEMA = Path(__file__).parent / "jupyter" / "time-left.json"
 SAVING = 20.0
 #: Seconds after which the clock is looked at again: it may have been set.
 LOOK = 30.0
+#: Seconds between two looks whether a cluster computes; the hub is told of activity every five minutes.
+WORK_LOOK = 60.0
 
 
 class SessionHandler(ExtensionHandlerMixin, APIHandler):
@@ -66,6 +70,9 @@ class Perijove(ExtensionApp):
     )
 
     _watching: asyncio.Task[None] | None = None
+    _noting: asyncio.Task[None] | None = None
+    _serving: asyncio.Task[None] | None = None
+    heads: Any = None
     _ending = False
     _clock = 0.0
 
@@ -87,20 +94,51 @@ class Perijove(ExtensionApp):
             self.plan = None
         self.packs = sorted(entry.name for entry in entry_points(group="jupyterlab.languagepack"))
         self._server.event_logger.register_event_schema(json.loads(_SCHEMA.read_text(encoding="utf-8")))
+        # A kernel reaches its own server without the gateway.
+        if sock := self._server.sock:
+            os.environ["PERIJOVE_SOCKET"] = str(Path(sock).absolute())
+        self.heads = None if find_spec("distributed") is None else self._heads()
+
+    def _heads(self) -> Any:
+        """The heads of Dask clusters; a centre's environment may be without Dask."""
+        from perijove.widgets.heads import Heads
+        from perijove.widgets.way import Way
+
+        return Heads(self.facts, self._server.base_url, lambda: Way.find("", "", os.environ), self.log)
 
     def initialize_handlers(self) -> None:
-        """Add our address."""
+        """Add our addresses."""
         self.handlers.append((r"/perijove/session/?", SessionHandler))
+        if self.heads is not None:
+            from perijove.widgets.clusterroutes import ROUTES
+
+            self.handlers.extend(ROUTES)
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
-        """Begin to watch the clock."""
+        """Begin to watch the clock and the clusters; a session that is for one cluster alone makes it."""
         if self.plan is not None:
             self._watching = asyncio.create_task(self._watch(self.plan))
+        if self.heads is not None:
+            self._noting = asyncio.create_task(self._note_work())
+            if serving_for := os.environ.pop("PERIJOVE_SERVES_CLUSTER", ""):
+                from perijove.widgets.daskserver import serve_cluster
+
+                self._serving = asyncio.create_task(serve_cluster(self.heads, serving_for, self._server, self.log))
 
     async def stop_extension(self) -> None:
-        """Stop watching, unless it is the watch that stops the server."""
-        if self._watching is not None and not self._ending:
-            self._watching.cancel()
+        """End the clusters. Stop watching, unless it is the watch that stops the server."""
+        for task in (None if self._ending else self._watching, self._noting, self._serving):
+            if task is not None:
+                task.cancel()
+        if self.heads is not None:
+            await self.heads.end()
+
+    async def _note_work(self) -> None:
+        """A cluster that computes is work, though nobody touches the server: no culler is to think it idle."""
+        while True:
+            await asyncio.sleep(WORK_LOOK)
+            if await self.heads.busy(WORK_LOOK):
+                self._server.web_app.settings["perijove_last_activity"] = utcnow()
 
     def _now(self) -> float:
         """Seconds since 1970, by the node's clock as it was at the start."""
