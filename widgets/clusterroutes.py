@@ -119,6 +119,12 @@ class ControlHandler(_Json):
 class DashboardHandler(_Clusters, JupyterHandler):
     """`perijove/clusters/NAME/dashboard/...`: pages, and their websockets from their own pages alone."""
 
+    def get_login_url(self) -> str:
+        """A websocket cannot be led to the login page. Raises HTTPError 403."""
+        if wants_websocket(self.request):
+            raise web.HTTPError(403)
+        return str(super().get_login_url())
+
     @web.authenticated
     async def get(self, name: str, rest: str) -> None:
         """A page, a file, or a websocket."""
