@@ -198,9 +198,9 @@ async def test_what_goes_wrong_is_said_in_words(rig: Rig) -> None:
     with pytest.raises(ClusterError, match="lower-case"):
         await Cluster("No name!", **given)
     with pytest.raises(ClusterError, match="wants a token"):
-        await Cluster(gateway=rig.url, asynchronous=True)
+        await Cluster("one", gateway=rig.url, asynchronous=True)
     with pytest.raises(ClusterError, match="no address"):
-        await Cluster(gateway="hub.example", token=TOKEN, asynchronous=True)
+        await Cluster("one", gateway="hub.example", token=TOKEN, asynchronous=True)
     await make(rig, "far")
     rig.broker.refuse = (409, {"error": "limit-workers", "message": "x", "values": {"most": 2, "used": 1, "asked": 9}})
     cluster = await Cluster.attach("far", quiet=True, **given)
