@@ -9,14 +9,16 @@ Each side numbers the bytes it sends, from 0. Frames (one websocket message each
     BYE   3   the sender is done with this channel; what it has sent before still counts (offset is 0)
 
 `used` acknowledges: the other side's bytes that the application has taken so far. A sender keeps what is not
-acknowledged, at most `WINDOW` bytes and one chunk, and a writer waits beyond that; so a receiver that does not read stops
+acknowledged, at most `WINDOW` bytes and one chunk, and a writer waits beyond that; so a receiver that does not
+read stops
 the sender, memory is bounded on both sides, and nobody ever has to stop reading the connection (which would hold back
 acknowledgements, too).
 
 A connection that is cut is followed by another one. Before any frame, each side tells how many bytes it has *got*; the
-other one sends on from there. So nothing is lost, doubled or reordered, wherever the cut fell. Bytes that come twice all the same
-are dropped by their offset, and a gap drops the connection. Without a connection for `patience` seconds, or when the other
-side does not know the channel any more, the channel is closed as any connection.
+other one sends on from there. So nothing is lost, doubled or reordered, wherever the cut fell. Bytes that come
+twice all the same
+are dropped by their offset, and a gap drops the connection. Without a connection for `patience` seconds, or
+when the other side does not know the channel any more, the channel is closed as any connection.
 """
 
 from __future__ import annotations

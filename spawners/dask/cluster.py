@@ -3,8 +3,10 @@
 Specs, scheduler and life cycle stay Dask's. What differs, and why:
 - A spec exists for workers that the broker has accepted, under the names it gave: the answer to *one* call per scaling.
 - Nothing is believed started: states come from the broker's long poll, connections from the scheduler.
-- One step, repeated, brings what is to what is wanted (`target`): lost workers are replaced, those near their walltime get a
-  successor and retire, surplus ones are let go, the cheapest first. Losses in a row stop the replacing, with their reason.
+- One step, repeated, brings what is to what is wanted (`target`): lost workers are replaced, those near their
+walltime get a
+  successor and retire, surplus ones are let go, the cheapest first. Losses in a row stop the replacing, with
+  their reason.
 - A silent broker stops nothing: what runs goes on, what was asked is asked again under the same key.
 """
 

@@ -1,9 +1,11 @@
 """The head of a Dask cluster: scheduler, scaling, and the ways to both.
 
-    PYTHON -m perijove.spawners.dask.head      < configuration (JSON, see `config.py`); the token in JUPYTERHUB_API_TOKEN
+    PYTHON -m perijove.spawners.dask.head      < configuration (JSON, see `config.py`); the token in
+    JUPYTERHUB_API_TOKEN
 
 It listens for workers and clients of the same account with mutual TLS on one port, and on a unix socket of mode 0600 in
-a directory of mode 0700 for everything else: `/control/...` (JSON, see `control.py`), `/comm` (clients from elsewhere, see
+a directory of mode 0700 for everything else: `/control/...` (JSON, see `control.py`), `/comm` (clients from
+elsewhere, see
 `resume.py`) and the dashboard below its prefix. There is no other port. It ends with the process that started it, with
 its cluster at the broker, after being idle for as long as it was told, or when asked; with 0, its folder removed.
 """
@@ -132,7 +134,7 @@ class Head:
 
     async def _idle(self, cluster: HeadCluster) -> None:
         """Return when there was nothing to do for too long."""
-        while not self.config.idle or idle_for(cluster) < self.config.idle:
+        while not self.config.idle or idle_for(cluster) < self.config.idle:  # noqa: ASYNC110 - the scheduler has no event
             await asyncio.sleep(min(5.0, self.config.idle / 4) if self.config.idle else 3600)
 
 

@@ -1,9 +1,10 @@
 """Dask's way through the gateway: comm schemes `pjws://` and `pjwss://`, a websocket that may be cut and goes on.
 
-The gateway may restart, a login node may vanish for a minute: with Dask's own `ws` scheme that loses every future of the
+The gateway may restart, a login node may vanish for a minute: with Dask's own `ws` scheme that loses every
+future of the
 client. Here the comm rides on a `Channel` (its protocol is in `channel.py`), and the client's side dials again, for ten
-minutes. A message of Dask is one websocket message up to 1 MiB and several beyond (plain `ws` sends one for the count and
-one for each frame), so a round trip costs no more than there.
+minutes. A message of Dask is one websocket message up to 1 MiB and several beyond (plain `ws` sends one for
+the count and one for each frame), so a round trip costs no more than there.
 
 Handshake, in text messages, before any frame:
 
@@ -16,7 +17,8 @@ The id is a secret that both ends keep; it stands in no address and no log.
     Client("pjwss://hub.example.org/user/anna/s/perijove/clusters/dask-1/comm",
            security=Security(extra_conn_args={"headers": {"Authorization": "token ..."}}))
 
-`extra_conn_args` may also have `ssl_options` (an `ssl.SSLContext`) and, for tests and tools on the same node, `resolver` (of tornado).
+`extra_conn_args` may also have `ssl_options` (an `ssl.SSLContext`) and, for tests and tools on the same node,
+`resolver` (of tornado).
 """
 
 from __future__ import annotations

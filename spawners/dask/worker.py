@@ -3,8 +3,8 @@
     PYTHON -m perijove.spawners.dask.worker CLUSTER JOB
 
 The working directory is the job's folder, the cluster's is its sibling. Address and keys stand in files there and never
-in arguments or the batch system's environment. The worker leaves by itself when its head has gone, and a job that starts
-after the cluster was closed says so and ends well: nothing about it failed.
+in arguments or the batch system's environment. The worker leaves by itself when its head has gone, and a job
+that starts after the cluster was closed says so and ends well: nothing about it failed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""A broker for Dask heads: the HTTP interface of the real one, in this process, with real worker processes on this machine.
+"""A broker for Dask heads: the HTTP interface of the real one, in this process, with real worker processes on
+this machine.
 
 A test decides what becomes of workers: `hold` keeps new ones in the queue, `refuse` refuses the next calls, `fail` lets
 workers end at once, `lose` kills one as a failing node would, `silent` makes the broker answer nothing of use.

@@ -170,7 +170,7 @@ async def test_a_silent_connection_is_dropped_so_that_another_can_follow() -> No
     one, other = Channel(beat=0.01, silence=0.03), Channel(beat=0.01, silence=0.03)
     wire = Wire(one, other)  # nothing is ever delivered: a black hole
     async with asyncio.timeout(20):
-        while one.attached:
+        while one.attached:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert wire.closed
     one.close()

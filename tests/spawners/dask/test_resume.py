@@ -72,7 +72,7 @@ async def test_a_gateway_that_is_not_there_yet_is_tried_again(tmp_path: Path) ->
         resume.register()
         relay.refusing = b"503 Service Unavailable"
         connecting = asyncio.ensure_future(connect(f"pjws://127.0.0.1:{relay.port}/comm", timeout=60))
-        while relay.connections < 3:
+        while relay.connections < 3:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         relay.refusing = None
         comm = await connecting
