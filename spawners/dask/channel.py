@@ -124,6 +124,7 @@ class Channel:
             old.close()
         self._heard = self._loop.time()
         self._set_timer(self._beat_every, self._beat)
+        link.send(self._frame(BEAT))  # an acknowledgement may have been lost with the old connection
         for offset, chunk in self._kept:
             if offset + len(chunk) > peer_got:
                 skip = max(0, peer_got - offset)

@@ -181,8 +181,8 @@ async def test_a_gap_drops_the_connection_and_a_repetition_is_ignored() -> None:
     one, other = Channel(), Channel()
     wire = Wire(one, other)
     await one.write([b"abc"])
-    frame = wire.ends[0].under_way[0]
-    wire.deliver(0, 1)
+    frame = wire.ends[0].under_way[-1]
+    wire.deliver(0, 10)
     other.on_frame(wire.ends[1], frame)
     assert other.attached
     assert await other.read() == [b"abc"]
