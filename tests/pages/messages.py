@@ -1,6 +1,6 @@
-"""Every message of pages, commands and of the part inside JupyterLab, taken out as a translator's tool would.
+"""Every message of pages, commands and of the parts inside JupyterLab, taken out as a translator's tool would.
 
-Run as a program it makes the words that go into JupyterLab from the gateway's catalogue, which a job does not have.
+Run as a program it makes the words for JupyterLab and a cluster's panel from the gateway's catalogue: a job has none.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from perijove.hub.cli.words import tidy
 
 TOP = Path(__file__).parent.parent.parent
 INSIDE = TOP / "widgets/jupyter/data/labextensions/perijove/ui"
+PANEL = TOP / "widgets/panel"
 
 
 def _messages(folder: Path, methods: list[tuple[str, str]]) -> dict[str, str]:
@@ -56,9 +57,9 @@ def events() -> dict[str, str]:
     return dict.fromkeys(MESSAGES.values(), "broker/events.py")
 
 
-def inside() -> dict[str, str]:
-    """The messages inside JupyterLab."""
-    return _messages(INSIDE, [("**.js", "javascript")])
+def inside(folder: Path = INSIDE) -> dict[str, str]:
+    """The messages inside JupyterLab, or those of the panel of a cluster."""
+    return _messages(folder, [("**.js", "javascript")])
 
 
 def messages() -> dict[str, str]:
@@ -69,15 +70,17 @@ def messages() -> dict[str, str]:
         *(f"{name}.py" for name in ("children", "machine", "proxy", "rundemo", "serve")),
     )
     methods = [("**/templates/**.html", "jinja2"), *((place, "python") for place in code)]
-    return _messages(TOP / "hub", methods) | help_texts() | events() | inside()
+    return _messages(TOP / "hub", methods) | help_texts() | events() | inside() | inside(PANEL)
 
 
-def words_inside(chinese: dict[str, str]) -> str:
-    """The content of `words.zh.json`, from the catalogue's messages."""
-    return json.dumps({text: chinese[text] for text in sorted(inside())}, ensure_ascii=False, indent=1) + "\n"
+def words_inside(chinese: dict[str, str], folder: Path = INSIDE) -> str:
+    """The content of a folder's `words.zh.json`, from the catalogue's messages."""
+    return json.dumps({text: chinese[text] for text in sorted(inside(folder))}, ensure_ascii=False, indent=1) + "\n"
 
 
 if __name__ == "__main__":
     from perijove.hub.pages.languages import languages
 
-    (INSIDE / "words.zh.json").write_text(words_inside(dict(languages()["zh"].words)), encoding="utf-8")
+    for place in (INSIDE, PANEL):
+        made = words_inside(dict(languages()["zh"].words), place)
+        (place / "words.zh.json").write_text(made, encoding="utf-8")

@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 from types import ModuleType
 
+import pytest
 from perijove.hub.pages.languages import languages
 
 TOP = Path(__file__).parent.parent.parent
@@ -23,13 +24,13 @@ def extraction() -> ModuleType:
     return module
 
 
-def test_the_words_are_those_of_the_catalogue() -> None:
+@pytest.mark.parametrize("place", ["INSIDE", "PANEL"])
+def test_the_words_are_those_of_the_catalogue(place: str) -> None:
     messages = extraction()
-    assert len(messages.inside()) > 15
-    made = messages.words_inside(dict(languages()["zh"].words))
-    assert (messages.INSIDE / "words.zh.json").read_text(encoding="utf-8") == made, (
-        "run: python tests/pages/messages.py"
-    )
+    folder = getattr(messages, place)
+    assert len(messages.inside(folder)) > 15
+    made = messages.words_inside(dict(languages()["zh"].words), folder)
+    assert (folder / "words.zh.json").read_text(encoding="utf-8") == made, "run: python tests/pages/messages.py"
 
 
 def test_every_file_for_jupyter_is_package_data() -> None:
