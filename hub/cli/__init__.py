@@ -23,6 +23,7 @@ COMMANDS = {
     "centres": "List the centres and what they offer; drain one, set a notice.",
     "offers": "Show where a request could run, when it would start, and what it costs.",
     "sessions": "List, show and stop sessions.",
+    "clusters": "List, show and stop Dask clusters.",
     "testbed": "Real batch systems on this machine, for developers (Debian, root).",
 }
 

@@ -87,6 +87,20 @@ def reason(code: str) -> str:
     return formats.language.gettext(REASONS[code].short) if code in REASONS else code
 
 
+def worker_state(code: str) -> str:
+    """How a worker of a Dask cluster is."""
+    if not (formats := _formats()):
+        return code
+    words = {"requested": N_("requested"), "queued": N_("queued"), "running": N_("running"), "lost": N_("lost")}
+    words |= {"ended": N_("ended"), "unknown": N_("the centre does not answer")}
+    return formats.language.gettext(words[code]) if code in words else code
+
+
+def money(micro: int) -> str:
+    """Micro-credits as credits: "16.00 credits"."""
+    return formats.money(micro) if (formats := _formats()) else f"{micro / 1_000_000:,.2f} credits"
+
+
 def event(said: Mapping[str, Any]) -> str:
     """What happened to a session."""
     code, values = str(said.get("code") or ""), said.get("values")

@@ -63,7 +63,7 @@ def list_(
     if owner:
         query["owner"] = owner
     with api.connect(url, token_file, config) as gateway:
-        found = _entries(gateway.call("GET", "/sessions", **query), "sessions")
+        found = entries(gateway.call("GET", "/sessions", **query), "sessions")
     if json_:
         click.echo(as_json(found))
         return
@@ -80,7 +80,7 @@ def list_(
 def show(session: str, url: str | None, token_file: Path | None, config: Path | None, json_: bool) -> None:
     """Show everything that the gateway knows of SESSION."""
     with api.connect(url, token_file, config) as gateway:
-        found = _table(gateway.call("GET", f"/sessions/{session}"))
+        found = mapping(gateway.call("GET", f"/sessions/{session}"))
     if json_:
         click.echo(as_json(found))
         return
@@ -121,7 +121,7 @@ def events(
     with api.connect(url, token_file, config) as gateway:
         while True:
             answer = gateway.call("GET", f"/sessions/{session}/events", after=after, wait=wait)
-            fresh = _entries(answer, "events")
+            fresh = entries(answer, "events")
             for one in fresh:
                 click.echo(as_json(one) if json_ else _line(one))
                 after = max(after, number if isinstance(number := one.get("id"), int) else 0)
@@ -139,7 +139,8 @@ def _line(entry: Mapping[str, Any]) -> str:
     return " ".join([visible(entry.get("at"), 40), *(visible(word, 300) for word in words if word)])
 
 
-def _entries(answer: Any, name: str) -> list[Mapping[str, Any]]:
+def entries(answer: Any, name: str) -> list[Mapping[str, Any]]:
+    """The rows of an answer. Raises ApiFailed where there are none."""
     if isinstance(answer, dict):
         answer = answer.get(name)
     if not isinstance(answer, list) or not all(isinstance(entry, dict) for entry in answer):
@@ -147,7 +148,8 @@ def _entries(answer: Any, name: str) -> list[Mapping[str, Any]]:
     return answer
 
 
-def _table(answer: Any) -> Mapping[str, Any]:
+def mapping(answer: Any) -> Mapping[str, Any]:
+    """An answer that is one thing. Raises ApiFailed where it is not."""
     if not isinstance(answer, dict):
         raise api.ApiFailed(_("the gateway's answer cannot be read: is it of another version?"))
     return answer

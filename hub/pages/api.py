@@ -121,6 +121,18 @@ class Api:
         """Stop a session."""
         await self.call("DELETE", f"/sessions/{quote(session, safe='')}")
 
+    async def clusters(self, owner: str) -> list[Json]:
+        """The live Dask clusters of a person."""
+        return _rows(await self.call("GET", "/clusters", query={"owner": owner, "live": True}), "clusters")
+
+    async def workers(self, cluster: str) -> list[Json]:
+        """The workers of a cluster, as the batch system knows them."""
+        return _rows(await self.call("GET", f"/clusters/{quote(cluster, safe='')}/workers"), "workers")
+
+    async def stop_cluster(self, cluster: str) -> None:
+        """Close a cluster: its workers are cancelled."""
+        await self.call("DELETE", f"/clusters/{quote(cluster, safe='')}")
+
     async def wait(self, session: str, after: int, seconds: int) -> int:
         """Wait until something happens to a session (or `seconds` pass); gives the number of its last event."""
         path = f"/sessions/{quote(session, safe='')}"
@@ -149,6 +161,10 @@ class Api:
     async def everybody(self, wanted: Mapping[str, Any]) -> list[Json]:
         """The sessions of all people that are like `wanted` (owner, centre, stage, live, limit), newest first."""
         return _rows(await self.call("GET", "/sessions", query=wanted), "sessions")
+
+    async def all_clusters(self) -> list[Json]:
+        """The live Dask clusters of all people."""
+        return _rows(await self.call("GET", "/clusters", query={"live": True, "limit": 1000}), "clusters")
 
     async def drain(self, centre: str, note: str) -> None:
         """Take no new sessions at a centre."""

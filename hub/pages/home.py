@@ -10,6 +10,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 from perijove.hub.pages.board import board, short_names
+from perijove.hub.pages.clusters import clusters_of
 from perijove.hub.pages.context import Site
 from perijove.hub.pages.formats import Formats
 from perijove.hub.pages.forms import read_form
@@ -30,7 +31,10 @@ async def session_lists(site: Site, request: Request, person: Person) -> dict[st
     centres = await api.centres()
     views = [session_view(row, language, centres, site.config.base_url) for row in await api.sessions(person.name)]
     ended = [view for view in views if not view.live]
-    shown = {"live": [view for view in views if view.live], "ended": ended[:ENDED], "more": len(ended) > ENDED}
+    urls = {str(view.data.get("id")): view.url for view in views}
+    clusters = await clusters_of(api, person.name, urls, language)
+    shown: dict[str, Any] = {"live": [view for view in views if view.live], "clusters": clusters}
+    shown |= {"ended": ended[:ENDED], "more": len(ended) > ENDED}
     return shown | {"centres": short_names(board(centres, Formats(language))), "presets": presets(centres.values())}
 
 

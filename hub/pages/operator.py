@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
 from perijove.hub.pages.api import Refused
+from perijove.hub.pages.clusters import counted
 from perijove.hub.pages.context import Site
 from perijove.hub.pages.forms import read_form
 from perijove.hub.pages.home import fresh
@@ -30,7 +31,9 @@ _FILTERS = ("centre", "stage", "owner")
 async def centre_values(site: Site, request: Request, person: Person) -> dict[str, Any]:
     """What the page of centres shows: those that need somebody first."""
     language = language_of(request)
-    views = [WatcherView(row, language) for row in await site.api(person).watchers()]
+    api = site.api(person)
+    clusters = counted(await api.all_clusters())
+    views = [WatcherView(row, language, clusters.get(str(row.get("id")), (0, 0))) for row in await api.watchers()]
     return {"watchers": sorted(views, key=lambda view: not view.silent), "level_look": level_look}
 
 

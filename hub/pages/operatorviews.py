@@ -32,6 +32,8 @@ class WatcherView:
 
     data: Json
     language: Language
+    #: Live Dask clusters there, and how many of their workers run.
+    clusters: tuple[int, int] = (0, 0)
 
     @property
     def id(self) -> str:

@@ -66,9 +66,14 @@ def filled(fake_gateway: Any) -> Iterator[Any]:
     broker.identities = [
         {"centre": "tianjin", "account": "al", "public_key": "ssh-ed25519 " + "A" * 68, "checked": None}
     ]
+    broker.add_cluster(broker.sessions["ready"], 12, 8)
+    lost = {"requested": 1, "queued": 0, "running": 3, "lost": 2}
+    broker.add_cluster(broker.sessions["ready"], 3, name="a-cluster-with-a-long-name-300", counts=lost)
+    broker.add_cluster(broker.sessions["starting"], 0, name="elsewhere", beside=False)
     yield fake_gateway
     broker.centres = before
     broker.sessions.clear()
+    broker.clusters.clear()
 
 
 #: Each page in each language with each colour, and on a phone and a desk: every pair of these, which is what can clash.

@@ -60,6 +60,9 @@ class FakeBroker:
 
     centres: dict[str, Centre] = field(default_factory=dict)
     sessions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    clusters: dict[str, dict[str, Any]] = field(default_factory=dict)
+    #: The workers of clusters that wait, by the cluster.
+    workers: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     identities: list[dict[str, Any]] = field(default_factory=list)
     #: What a start is refused with.
     refusal: tuple[int, dict[str, Any]] | None = None
@@ -104,6 +107,16 @@ class FakeBroker:
             "forecast": None,
         } | values
         self.sessions[row["id"]] = row
+        return row
+
+    def add_cluster(self, session: dict[str, Any], running: int, queued: int = 0, **values: Any) -> dict[str, Any]:
+        """A cluster whose head is in the job of `session`."""
+        row: dict[str, Any] = {"id": f"clusterid{len(self.clusters):04}", "name": f"dask-{len(self.clusters) + 1}"}
+        row |= {key: session[key] for key in ("owner", "server", "centre", "queue")} | {"session": session["id"]}
+        row |= {"live": True, "beside": True, "price": 800_000, "cost_per_hour": 800_000 * running, "report": None}
+        row |= {"counts": {"requested": 0, "queued": queued, "running": running, "lost": 0}} | values
+        self.clusters[row["id"]] = row
+        self.workers[row["id"]] = [{"state": "queued", "reason": "priority"} for _ in range(queued)]
         return row
 
 
@@ -286,9 +299,34 @@ def _api(app: FastAPI, broker: FakeBroker) -> None:
         broker.sessions[session]["stage"] = "ending"
         return broker.sessions[session]
 
+    _cluster_api(app, broker)
+
     @app.get(f"{API}/identities")
     async def identities() -> Any:
         return {"identities": broker.identities}
+
+
+def _cluster_api(app: FastAPI, broker: FakeBroker) -> None:
+    @app.get(f"{API}/clusters")
+    async def clusters(request: Request, owner: str | None = None, live: bool | None = None) -> Any:
+        who = _owner(request)
+        if owner not in (None, who) and who != "operator":
+            return error(403, "forbidden")
+        rows = [row for row in broker.clusters.values() if live in (None, row["live"])]
+        whose = owner or (None if who == "operator" else who)
+        return {"clusters": [row for row in rows if whose in (None, row["owner"])]}
+
+    @app.get(f"{API}/clusters/{{cluster}}/workers")
+    async def workers(cluster: str) -> Any:
+        return {"version": 1, "live": True, "closing": False, "workers": broker.workers.get(cluster, [])}
+
+    @app.delete(f"{API}/clusters/{{cluster}}")
+    async def close(request: Request, cluster: str) -> Any:
+        row = broker.clusters.get(cluster)
+        if row is None or _owner(request) not in (row["owner"], "operator"):
+            return error(404, "no-cluster")
+        row["live"] = False
+        return row
 
 
 def like(broker: FakeBroker, query: dict[str, str]) -> list[dict[str, Any]]:
