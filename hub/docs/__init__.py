@@ -16,6 +16,7 @@ PAGES = (
     "index",
     "start",
     "researcher",
+    "dask",
     "administrator",
     "troubleshooting",
     "reference-codes",

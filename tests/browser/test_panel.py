@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from harness.lab import jupyterlab, notebook
+from playwright.sync_api import expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -122,7 +123,7 @@ def test_it_is_used_by_keyboard_while_a_cell_computes(lab: Callable[[str], str],
     page.locator('.jp-NotebookPanel-toolbar [data-status="busy"]').first.wait_for()
     panel.get_by_label("Workers, by a slider").focus()
     page.keyboard.press("ArrowRight")
-    assert panel.get_by_label("Workers", exact=True).input_value() == "21"
+    expect(panel.get_by_label("Workers", exact=True)).to_have_value("21")
     page.keyboard.press("Tab")
     page.keyboard.press("Control+A")
     page.keyboard.type("24")

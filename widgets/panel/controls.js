@@ -86,7 +86,7 @@ function makeControls(say, act, ask) {
     button.setAttribute("aria-busy", "true");
     let answer = await act(values);
     if (answer.error === "confirm-cost") {
-      const { cost: sum, limit } = answer.values;
+      const { limit } = answer.values, sum = answer.values.cost ?? answer.values.cost_per_hour;
       const money = fmt.money(sum ?? 0);
       const text = _("Your clusters at this centre would then cost {cost} an hour. That is more than {limit}, from which you are asked.", { cost: money, limit: fmt.money(limit ?? 0) });
       button.removeAttribute("aria-busy");

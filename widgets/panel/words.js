@@ -78,7 +78,7 @@ function refusal(answer, say) {
     case "limit-cost":
       return _("Your clusters at this centre may cost at most {most} an hour.", { most: fmt.money(values.most ?? 0) });
     case "confirm-cost":
-      return _("They would cost {cost} an hour; press “Apply” to agree.", { cost: fmt.money(values.cost ?? 0) });
+      return _("They would cost {cost} an hour; press “Apply” to agree.", { cost: fmt.money(values.cost ?? values.cost_per_hour ?? 0) });
     default:
       return answer.message || answer.error;
   }
