@@ -46,7 +46,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], st
         def address(language: str) -> str:
             if language not in running:
                 home = tmp_path_factory.mktemp(f"home-{language}")
-                (home / "panel.ipynb").write_text(notebook(MAKE, BUSY))
+                for name in ("light", "dark", "keys", "asks"):
+                    (home / f"{name}.ipynb").write_text(notebook(MAKE, BUSY))
                 running[language] = stack.enter_context(jupyterlab(home, language))
             return running[language]
 
@@ -67,12 +68,12 @@ def dark(page: Any) -> None:
     page.route(re.compile("/lab/api/settings"), lambda r: answer(r) if r.request.method == "GET" else r.continue_())
 
 
-def opened(visitor: Any, address: str, is_dark: bool = False) -> Any:
-    """The notebook with its first cell run; gives the panel."""
+def opened(visitor: Any, address: str, name: str) -> Any:
+    """The notebook `name`, which has a kernel of its own, with its first cell run; gives the panel."""
     page = visitor.page
-    if is_dark:
+    if name == "dark":
         dark(page)
-    page.goto(f"{address}/doc/tree/panel.ipynb?reset")
+    page.goto(f"{address}/doc/tree/{name}.ipynb?reset")
     page.locator(".jp-Notebook .jp-Cell .cm-content").first.click(timeout=START)
     page.locator('.jp-NotebookPanel-toolbar [data-status="idle"]').first.wait_for(timeout=START)
     page.keyboard.press("Shift+Enter")
@@ -97,7 +98,7 @@ def test_it_looks_and_reads_well_at_a_desk_and_on_a_phone(
 ) -> None:
     address = lab(language)
     visitor = visit(f"{address}/api", lang=language)
-    panel = opened(visitor, address, theme == "dark")
+    panel = opened(visitor, address, theme)
     panel.locator("summary").click()
     for width in (1280, 320):
         visitor.page.set_viewport_size({"width": width, "height": 1400})
@@ -116,13 +117,12 @@ def test_it_looks_and_reads_well_at_a_desk_and_on_a_phone(
 
 def test_it_is_used_by_keyboard_while_a_cell_computes(lab: Callable[[str], str], visit: Callable[..., Any]) -> None:
     visitor = visit(f"{lab('en')}/api")
-    page, panel = visitor.page, opened(visitor, lab("en"))
+    page, panel = visitor.page, opened(visitor, lab("en"), "keys")
     # The second cell runs until the panel has done something.
     page.locator(".jp-Notebook .jp-Cell .cm-content").nth(1).click()
-    page.keyboard.press("Shift+Enter")
+    page.keyboard.press("Control+Enter")
     page.locator('.jp-NotebookPanel-toolbar [data-status="busy"]').first.wait_for()
-    panel.get_by_label("Workers, by a slider").focus()
-    page.keyboard.press("ArrowRight")
+    panel.get_by_label("Workers, by a slider").press("ArrowRight")
     expect(panel.get_by_label("Workers", exact=True)).to_have_value("21")
     page.keyboard.press("Tab")
     page.keyboard.press("Control+A")
@@ -135,7 +135,7 @@ def test_it_is_used_by_keyboard_while_a_cell_computes(lab: Callable[[str], str],
 
 def test_it_asks_before_a_dear_size_and_before_it_stops(lab: Callable[[str], str], visit: Callable[..., Any]) -> None:
     visitor = visit(f"{lab('en')}/api")
-    page, panel = visitor.page, opened(visitor, lab("en"))
+    page, panel = visitor.page, opened(visitor, lab("en"), "asks")
     box = panel.get_by_label("Workers", exact=True)
     box.fill("201")
     box.press("Enter")

@@ -78,6 +78,13 @@ function makeControls(say, act, ask) {
     return "";
   }
 
+  // JupyterLab takes Enter away from fields in outputs.
+  node.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.target.type !== "number") return;
+    event.preventDefault();
+    node.requestSubmit(button);
+  });
+
   node.addEventListener("submit", async (event) => {
     event.preventDefault();
     const values = wish(), words = wrong(values);

@@ -84,8 +84,7 @@ function render({ model, el }) {
     h("section", { class: "pjc-Part", "aria-label": _("How many workers") }, controls.node),
     h("dl", { class: "pjc-Part pjc-Facts" }, ...Object.values(facts).map((f) => f.node)),
     h("div", { class: "pjc-Part" }, workers.node, news));
-  // JupyterLab has commands on plain keys, such as arrows and letters: they are not for who is in the panel.
-  const root = h("section", { class: "pjc", "data-lm-suppress-shortcuts": "true", lang: fmt.tag, "aria-labelledby": title },
+  const root = h("section", { class: "pjc", lang: fmt.tag, "aria-labelledby": title },
     h("div", { class: "pjc-Head" },
       h("div", {}, h("div", { class: "pjc-Name" }, h("h3", { id: title }, model.get("name")), state), where),
       h("div", { class: "pjc-Actions" }, board, stop)),

@@ -8,6 +8,8 @@ function h(tag, properties = {}, ...children) {
     if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
     else made.setAttribute(name, value === true ? "" : value);
   }
+  // JupyterLab has commands on plain keys, such as arrows and Enter: they are not for who is in the panel.
+  if (["a", "button", "input", "summary"].includes(tag) || properties.tabindex) made.dataset.lmSuppressShortcuts = "true";
   made.append(...children.filter((child) => child !== null && child !== undefined));
   return made;
 }
