@@ -29,12 +29,14 @@ cluster.more["said"] = [{"code": "worker-lost", "values": news, "at": ""}]
 shown = panel(cluster)
 cluster.some_minutes(shown)
 shown"""
-#: Runs until somebody has pressed a button in the panel.
+#: Computes until the panel has read a few more states, and changes one meanwhile.
 BUSY = """\
 import time
-while not cluster.calls:
+begin = cluster.asked
+cluster.rows[12] |= {"state": "running", "connected": True}
+while cluster.asked < begin + 5:
     time.sleep(0.05)
-print("pressed", cluster.calls)"""
+print("computed", cluster.calls)"""
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +120,6 @@ def test_it_looks_and_reads_well_at_a_desk_and_on_a_phone(
 def test_it_is_used_by_keyboard_while_a_cell_computes(lab: Callable[[str], str], visit: Callable[..., Any]) -> None:
     visitor = visit(f"{lab('en')}/api")
     page, panel = visitor.page, opened(visitor, lab("en"), "keys")
-    # The second cell runs until the panel has done something.
     page.locator(".jp-Notebook .jp-Cell .cm-content").nth(1).click()
     page.keyboard.press("Control+Enter")
     page.locator('.jp-NotebookPanel-toolbar [data-status="busy"]').first.wait_for()
@@ -129,7 +130,11 @@ def test_it_is_used_by_keyboard_while_a_cell_computes(lab: Callable[[str], str],
     page.keyboard.type("24")
     assert "19.20 credits an hour" in panel.inner_text()
     page.keyboard.press("Enter")
-    page.get_by_text("pressed [('scale', 24, False)]").wait_for()
+    # The kernel hears nothing while it computes, and the panel says so; what is seen goes on.
+    panel.get_by_text("The notebook is computing").wait_for()
+    panel.get_by_text("1 lost, 13 of 20 run", exact=True).wait_for()
+    page.get_by_text("computed []").wait_for()
+    expect(panel.get_by_text("The notebook is computing")).to_be_hidden()
     panel.get_by_text("Workers: 24").wait_for()
 
 
@@ -154,12 +159,12 @@ def test_it_asks_before_a_dear_size_and_before_it_stops(lab: Callable[[str], str
     agree.click()
     panel.get_by_text("Workers: 100").wait_for()
 
-    panel.get_by_text("As many as needed").click()
-    panel.get_by_label("At least").fill("9")
-    panel.get_by_label("At most").fill("3")
+    panel.get_by_label("As many as needed").check()
+    panel.get_by_label("At least", exact=True).fill("9")
+    panel.get_by_label("At most", exact=True).fill("3")
     panel.get_by_role("button", name="Apply").click()
     panel.get_by_text("must not be less than").wait_for()
-    panel.get_by_label("At most").fill("12")
+    panel.get_by_label("At most", exact=True).fill("12")
     panel.get_by_role("button", name="Apply").click()
     panel.get_by_text("must not be less than").wait_for(state="hidden")
 

@@ -2,6 +2,8 @@
 
 // Seconds between two messages that somebody looks.
 const LOOK = 30;
+// Seconds after which it is said that the kernel does not hear.
+const LATE = 2;
 
 // How the cluster is, in a word, with the icon and colour that say the same.
 function lookOf(counts, seen, ended, problem, _) {
@@ -52,7 +54,9 @@ function render({ model, el }) {
 
   const act = (content) => new Promise((resolve) => {
     const id = `${model.model_id ?? ""}-${(number += 1)}-${Math.random()}`;
-    waiting.set(id, resolve);
+    // A kernel that computes hears nothing until its cell has ended.
+    const late = setTimeout(() => { later.hidden = false; }, LATE * 1000);
+    waiting.set(id, (answer) => { clearTimeout(late); later.hidden = true; resolve(answer); });
     model.send({ ...content, id });
   });
   const heard = (message) => { waiting.get(message?.id)?.(message); waiting.delete(message?.id); };
@@ -69,6 +73,7 @@ function render({ model, el }) {
   const board = h("a", { class: "pjc-Button", target: "_blank", rel: "noopener" }, icon("out"), _("Dashboard"));
   const stop = h("button", { type: "button", class: "pjc-Button pjc-is-bad" }, icon("stop"), _("Stop"));
   const trouble = h("p", { class: "pjc-Note pjc-is-wait" });
+  const later = h("p", { class: "pjc-Note", role: "status", hidden: true }, _("The notebook is computing. What you asked for is done as soon as its cell has ended."));
   const live = h("div", { class: "pjc-hidden", role: "status" });
   const figure = (name, words) => {
     const value = h("strong"), more = h("small");
@@ -88,7 +93,7 @@ function render({ model, el }) {
     h("div", { class: "pjc-Head" },
       h("div", {}, h("div", { class: "pjc-Name" }, h("h3", { id: title }, model.get("name")), state), where),
       h("div", { class: "pjc-Actions" }, board, stop)),
-    trouble, place, body, live);
+    trouble, later, place, body, live);
   el.append(root);
 
   stop.addEventListener("click", async () => {
