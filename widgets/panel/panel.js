@@ -102,7 +102,10 @@ function render({ model, el }) {
     stop.setAttribute("aria-busy", "true");
     const answer = await act({ action: "stop" });
     stop.removeAttribute("aria-busy");
-    if (answer.error) put(trouble, refusal(answer, say)), (trouble.hidden = false);
+    draw();
+    if (!answer.error) return;
+    put(trouble, refusal(answer, say));
+    trouble.hidden = false;
   });
 
   // Told are news, not each number that moves: a worker more or less while others still come is none.
