@@ -47,6 +47,7 @@ bench: $(READY)  ## Side by side with what one would use instead (Debian, root);
 	$(BIN)/python deploy/bench/scale.py 2>/dev/null
 	$(BIN)/python deploy/bench/gateway.py 2>/dev/null
 	$(BIN)/python deploy/bench/tunnel.py
+	$(BIN)/python deploy/bench/clusters.py
 
 lint: $(READY)  ## Style and types
 	$(BIN)/ruff check .
