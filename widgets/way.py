@@ -97,7 +97,10 @@ class Place:
         found = _json(response.body or b"")
         if response.code in (502, 503, 504, 599) and "error" not in found:
             raise Unreachable(f"{self.origin}: {response.code}")
-        if response.code in (301, 302, 303, 307):  # to the login page
+        if response.code in (301, 302, 303, 307):
+            # The hub itself answers for a server to which the proxy has no route (yet): it leads below its own prefix.
+            if "/hub/user/" in urlsplit(response.headers.get("Location", "")).path:
+                raise Unreachable(f"{self.origin}: the gateway has no route to the session")
             return Answer(403, {"error": "login-needed"})
         return Answer(response.code, found)
 
