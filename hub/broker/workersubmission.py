@@ -140,5 +140,6 @@ def job_spec(centre: Centre, batch: Batch) -> JobSpec:
         prolog=centre.environment.prolog,
         account=cluster.project or (queue.account if queue else None),
         gpu_type=queue.gpu_type if queue else None,
+        requeue=False,
         tasks=job.count if job.array else 0,
     )

@@ -83,6 +83,8 @@ class GridEngine(BatchSystem):
             "-m n",
             "-w e",
         ]
+        if not job.requeue:
+            options.append("-r n")
         if job.tasks:
             options.append(f"-t 1-{job.tasks}")
         if job.cores > 1:

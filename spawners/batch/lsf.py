@@ -130,6 +130,8 @@ class LSF(LoggedBatchSystem):
             f"-o {OWN_LOG}",
             "-env none",
         ]
+        if not job.requeue:
+            options.append("-rn")
         if job.gpus:
             kind = f":gmodel={job.gpu_type}" if job.gpu_type else ""
             options.append(f'-gpu "num={job.gpus}{kind}"')

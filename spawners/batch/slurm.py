@@ -97,6 +97,8 @@ class Slurm(BatchSystem):
             "--mail-type=NONE",
             "--export=NONE",
         ]
+        if not job.requeue:
+            options.append("--no-requeue")
         if job.tasks:
             options.append(f"--array=1-{job.tasks}")
         if job.gpus:

@@ -240,3 +240,10 @@ def test_oar_tells_our_arrays_from_jobs(transcript: Read) -> None:
     assert tasks(jobs, "504") == {1: (Q, Reason.NONE)} == tasks(jobs, OARSUB.parse_submit(Output(0, "OAR_JOB_ID=504")))
     assert tasks(jobs, "505") == {None: (Q, Reason.NONE)} == tasks(jobs, "506")
     assert OARSUB.history(["501[]", "505"]).argv[-2:] == ("--sql", "job_id IN (505) OR array_id IN (501)")
+
+
+def test_a_job_that_is_not_to_run_again_says_so_where_that_can_be_said() -> None:
+    once = JobSpec("abcdefghij234", "q", 1, 64, 0, 60, "~/x", ("/bin/true",), tasks=3, requeue=False)
+    for found, word in ((SLURM, "#SBATCH --no-requeue"), (SGE, "#$ -r n"), (BSUB, "#BSUB -rn")):
+        assert word in found.script(once).splitlines()
+        assert word not in found.script(replace(once, requeue=True)).splitlines()
