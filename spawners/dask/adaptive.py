@@ -65,7 +65,7 @@ class HeadAdaptive(Adaptive):
 
     async def scale_up(self, n: int) -> None:  # type: ignore[override]
         """Ask for more; a refusal is told as news, and not repeated every second."""
-        if self.cluster.stopped or time.time() < self._refused_until:
+        if self.cluster.keeper.stopped or time.time() < self._refused_until:
             return
         try:
             await self.cluster.scale(n)

@@ -31,6 +31,9 @@ class Times:
     until the cluster knows better. `gone`: how long a worker may be out of touch while its job runs. `quiet`: how long
     fewer workers must be enough before adaptive scaling cancels queued ones. `soon`: a start expected within that is
     not cancelled. `tick`: between two looks at everything. `death`: a worker without its head leaves after that.
+    `silent`: how long a job may run without its worker connecting before that is told. `absent`: after that long it is
+    replaced; a worker that can say so itself has left before (`death`), and hundreds of workers that read the same
+    environment from a shared file system at once need minutes.
     """
 
     margin: float = 45.0
@@ -40,6 +43,8 @@ class Times:
     soon: float = 60.0
     tick: float = 1.0
     death: float = 60.0
+    silent: float = 60.0
+    absent: float = 300.0
     report: float = 20.0
 
 

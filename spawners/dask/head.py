@@ -23,6 +23,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 from perijove.spawners.dask import control, resume_head, tls
 from perijove.spawners.dask.broker import Broker, Refused, Silent
@@ -85,11 +86,11 @@ class Head:
             application, server = cluster.scheduler.http_application, cluster.scheduler.http_server
             application.add_handlers(".*", [*control.routes(cluster, self.close), *channels.routes()])
             server.add_socket(bind_unix_socket(str(self.config.socket_dir / "h"), mode=0o600))
-            cluster.begin()
+            cluster.keeper.begin()
             try:
                 yield cluster
             finally:
-                await cluster.end()
+                await cluster.keeper.end()
                 channels.close()
         finally:
             if (closing := cluster.close()) is not None:
@@ -108,9 +109,9 @@ class Head:
 
     async def _until_the_end(self, cluster: HeadCluster) -> str:
         await self._first_workers(cluster)
-        tasks = {
-            asyncio.ensure_future(cluster.over.wait()): "closed",
-            asyncio.ensure_future(cluster.scheduler.finished()): "shut-down",
+        tasks: dict[asyncio.Future[Any], str] = {
+            asyncio.ensure_future(cluster.keeper.over.wait()): "closed",
+            asyncio.ensure_future(_finished(cluster)): "shut-down",
             asyncio.ensure_future(self._idle(cluster)): "idle",
         }
         try:
@@ -136,6 +137,10 @@ class Head:
         """Return when there was nothing to do for too long."""
         while not self.config.idle or idle_for(cluster) < self.config.idle:  # noqa: ASYNC110 - the scheduler has no event
             await asyncio.sleep(min(5.0, self.config.idle / 4) if self.config.idle else 3600)
+
+
+async def _finished(cluster: HeadCluster) -> None:
+    await cluster.scheduler.finished()  # type: ignore[no-untyped-call]
 
 
 async def _serve(config: Config, token: str) -> None:

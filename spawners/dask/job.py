@@ -22,7 +22,7 @@ class BrokerJob(Job):
     config_name = "perijove"
 
     def __init__(self, scheduler: Any = None, name: Any = None, *, desk: Desk, **options: Any) -> None:
-        super().__init__(scheduler, name, **options)
+        super().__init__(scheduler, name, **options)  # type: ignore[no-untyped-call]
         self.job_header = ""
         self._desk = desk
 

@@ -37,6 +37,9 @@ class Member:
     #: When it connected first, and when it was last seen to be connected.
     arrived: float | None = None
     seen: float | None = None
+    #: When the batch system was first seen to say that it runs, and whether it was found silent since.
+    began: float | None = None
+    silent: bool = False
     #: Its end is near: a successor is wanted, and it retires.
     expiring: bool = False
     #: It is being let go: it moves its results away.
@@ -95,6 +98,8 @@ class Members:
         present, new = set(names), []
         for member in self.all.values():
             member.connected = member.name in present
+            if member.began is None and member.state == "running":
+                member.began = now
             if member.connected:
                 member.seen = now
                 if member.arrived is None:
@@ -108,8 +113,9 @@ class Members:
         return [m for m in self.all.values() if not (m.retiring or m.expiring or m.over)]
 
     def gone(self, now: float) -> list[Member]:
-        """Those that will not work any more: the job has ended, or it runs and nobody has heard of its worker."""
-        limit = self.config.times.gone
+        """Those that will not work any more: the job has ended, or it runs and its worker is not there any more, or
+        has not come for far too long."""
+        limit, absent = self.config.times.gone, self.config.times.absent
         return [
             member
             for member in self.all.values()
@@ -120,7 +126,22 @@ class Members:
                 and not member.retiring
                 and now - (member.seen or now) > limit
             )
+            or (member.began is not None and member.arrived is None and now - member.began > absent)
         ]
+
+    def newly_silent(self, now: float) -> list[Member]:
+        """Those whose jobs have been running for a while without a connection, each once."""
+        found = [
+            member
+            for member in self.all.values()
+            if member.began is not None
+            and member.arrived is None
+            and not (member.silent or member.over or member.retiring)
+            and now - member.began > self.config.times.silent
+        ]
+        for member in found:
+            member.silent = True
+        return found
 
     def mark_expiring(self, now: float) -> list[Member]:
         """Those whose end is near enough that a successor must be asked for now."""

@@ -35,12 +35,12 @@ class News:
 
 def state(cluster: HeadCluster) -> dict[str, Any]:
     """The status: units as in the broker's API (micro-credits, MiB in `shape`; bytes and shares of a core here)."""
-    config, view = cluster.config, cluster.view
+    config, view = cluster.config, cluster.keeper.view
     counts = cluster.members.counts()
     price = int(view.get("price", config.price))
     adaptive = cluster._adaptive
     bounds = {"minimum": adaptive.minimum, "maximum": adaptive.maximum} if adaptive is not None else None
-    silent = cluster.silent_since
+    silent = cluster.keeper.silent_since
     return {
         "id": config.id,
         "name": config.name,
@@ -64,7 +64,7 @@ def state(cluster: HeadCluster) -> dict[str, Any]:
         "dashboard": config.prefix + "/status",
         "said": cluster.news.all(),
         "broker": "ok" if silent is None else f"silent since {iso(silent)}",
-        "stopped": cluster.stopped,
+        "stopped": cluster.keeper.stopped,
     }
 
 
@@ -83,7 +83,12 @@ def report(cluster: HeadCluster) -> dict[str, Any]:
 
 
 def _short(news: dict[str, Any]) -> dict[str, Any]:
-    values = {key: value[:300] if isinstance(value, str) else value for key, value in news["values"].items()}
+    """Of a log the end says most, of anything else the beginning."""
+    part = {"log": slice(-300, None)}
+    values = {
+        key: value[part.get(key, slice(300))] if isinstance(value, str) else value
+        for key, value in news["values"].items()
+    }
     return {**news, "values": values}
 
 
@@ -96,8 +101,10 @@ def _workers(cluster: HeadCluster) -> list[dict[str, Any]]:
     rows |= {name: dict(row) for name, row in cluster.members.rows.items()}
     for name, row in rows.items():
         ws = known.get(name)
+        member = cluster.members.all.get(name)
         row |= {
             "connected": ws is not None,
+            "silent": member is not None and member.silent and ws is None,
             "memory_used": int(ws.metrics.get("memory", 0)) if ws else None,
             "cpu": float(ws.metrics.get("cpu", 0)) if ws else None,
             "tasks": len(ws.processing) if ws else None,

@@ -2,7 +2,8 @@
 this machine.
 
 A test decides what becomes of workers: `hold` keeps new ones in the queue, `refuse` refuses the next calls, `fail` lets
-workers end at once, `lose` kills one as a failing node would, `silent` makes the broker answer nothing of use.
+workers end at once, `hang` lets them run without ever connecting, `lose` kills one as a failing node would, `silent`
+makes the broker answer nothing of use.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class DaskBroker:
         self.cancels: list[list[str]] = []
         self.reports: list[dict[str, Any]] = []
         self.tokens: set[str] = set()
-        self.hold = self.fail = self.silent = self.closed = False
+        self.hold = self.fail = self.hang = self.silent = self.closed = False
         self.refuse: tuple[int, dict[str, Any]] | None = None
         self.version = 1
         self._keys: dict[str, dict[str, Any]] = {}
@@ -158,6 +159,9 @@ class DaskBroker:
         command = [sys.executable, "-m", "perijove.spawners.dask.worker", self.cluster, worker.job]
         if self.fail:
             command = [sys.executable, "-c", "import sys; sys.exit('no such module: it is broken here')"]
+        if self.hang:
+            hanging = "import signal; print('waiting for a licence', flush=True); signal.pause()"
+            command = [sys.executable, "-c", hanging]
         with (folder / f"log.{worker.task}").open("wb") as log:
             worker.process = await asyncio.create_subprocess_exec(
                 *command,

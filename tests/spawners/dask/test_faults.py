@@ -56,6 +56,24 @@ async def test_workers_that_never_come_are_not_replaced_for_ever_and_the_log_say
         await head.until(lambda status: status["counts"]["connected"] == 1 and not status["stopped"])
 
 
+async def test_a_worker_that_runs_and_never_connects_is_explained_once_and_then_replaced(tmp_path: Path) -> None:
+    async with running_head(tmp_path, times={"silent": 0.5, "absent": 2}) as head:
+        head.broker.hang = True
+        await head.call("POST", "/control/scale", {"n": 1})
+        status = await head.until(lambda status: "worker-silent" in codes(status))
+        (worker,) = status["workers"]
+        assert worker["silent"] and worker["state"] == "running" and status["counts"]["running"] == 1
+        news = next(news for news in status["said"] if news["code"] == "worker-silent")
+        assert news["values"] == {"worker": worker["name"], "node": "localhost", "log": "waiting for a licence\n"}
+        status = await head.until(lambda status: "worker-lost" in codes(status))
+        lost = next(news for news in status["said"] if news["code"] == "worker-lost")
+        assert lost["values"]["worker"] == worker["name"] and lost["values"]["reason"] == "silent"
+        told = [n["values"]["worker"] for n in status["said"] if n["code"] == "worker-silent"]
+        assert told.count(worker["name"]) == 1
+        assert head.broker.cancels[0] == [worker["name"]]
+        await head.until(lambda status: len(head.broker.asked) == 2)
+
+
 async def test_workers_leave_when_their_head_is_killed(tmp_path: Path) -> None:
     async with running_head(tmp_path, workers=1, times={"death": 5}) as head:
         await head.until(lambda status: status["counts"]["connected"] == 1)
