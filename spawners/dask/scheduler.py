@@ -7,12 +7,14 @@ distributed's scheduler opens an HTTP server on every address before it does any
 from __future__ import annotations
 
 import socket
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import dask
+from distributed.comm.core import Comm
 from distributed.http.routing import RoutingApplication
-from distributed.scheduler import Scheduler
+from distributed.scheduler import Scheduler, WorkerStatusPlugin
 from perijove.spawners.ports import ports
 from tornado.httpserver import HTTPServer
 
@@ -86,3 +88,19 @@ class HeadScheduler(Scheduler):
         self.http_server = HTTPServer(self.http_application)
         self.http_server.address, self.http_server.port = "", 0  # type: ignore[attr-defined]
         self.services["dashboard"] = self.http_server
+
+    def subscribe_worker_status(self, comm: Comm) -> dict[str, Any]:
+        """As distributed's, for any number of subscribers: the head itself, and each `Cluster` of its owner."""
+        _Subscriber(self, comm)
+        ident = self.identity()
+        for worker in ident["workers"].values():
+            del worker["metrics"], worker["last_seen"]
+        return ident
+
+
+class _Subscriber(WorkerStatusPlugin):
+    """distributed gives all of these one name, so that a second one silences the first."""
+
+    def __init__(self, scheduler: Scheduler, comm: Comm) -> None:
+        self.name = f"worker-status-{uuid.uuid4().hex}"  # type: ignore[misc]
+        super().__init__(scheduler, comm)
