@@ -74,6 +74,7 @@ def arguments(settings: Mapping[str, Any], folder: Path, name: str, host: str, s
         *("--memory-limit", str(int(settings["memory"]))),
         *("--death-timeout", str(settings["death_timeout"])),
         *("--local-directory", scratch),
+        *("--worker-class", "perijove.spawners.dask.doorless.DoorlessWorker"),
         "--nanny",
         "--no-dashboard",
     ]
