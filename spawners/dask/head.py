@@ -120,7 +120,7 @@ class Head:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        return self._end.result() if self._end.done() else next(tasks[task] for task in done)  # type: ignore[index]
+        return self._end.result() if self._end.done() else next(tasks[task] for task in done)
 
     async def _first_workers(self, cluster: HeadCluster) -> None:
         """Ask for what the person asked with the cluster; a refusal is news, the cluster is there all the same."""

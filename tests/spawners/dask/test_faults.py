@@ -107,15 +107,22 @@ async def test_workers_retire_before_their_walltime_and_their_results_stay(tmp_p
         status = await head.until(lambda status: status["counts"]["connected"] == 1)
         first = status["workers"][0]["name"]
         async with client(head, status["address"]) as dask:
-            future = dask.submit(bytes, 1000)
+            runs = tmp_path / "runs"
+
+            def counted() -> bytes:
+                with runs.open("a") as file:
+                    file.write("once ")
+                return bytes(1000)
+
+            future = dask.submit(counted)
             await future
             status = await head.until(
                 lambda status: not any(w["name"] == first and w["connected"] for w in status["workers"])
             )
             assert "worker-retires" in codes(status) and "worker-lost" not in codes(status)
-            # Only moved, not computed again: the scheduler would have to run it anew.
             assert await dask.gather(future) == bytes(1000)
-            assert future.status == "finished"
+            # Moved, not computed again.
+            assert runs.read_text() == "once "
 
 
 async def test_a_refusal_comes_through_and_changes_nothing(tmp_path: Path) -> None:
