@@ -1,24 +1,15 @@
 """A byte stream that outlives the connections that carry it. Pure: no sockets, and time only through the event loop.
 
-Each side numbers the bytes it sends, from 0. Frames (one websocket message each, little endian):
-
-    type (1 byte), offset (8), used (8), then for DATA the bytes
-
-    DATA  1   the bytes from `offset` on
-    BEAT  2   nothing new, only `used` (offset is 0)
-    BYE   3   the sender is done with this channel; what it has sent before still counts (offset is 0)
-
-`used` acknowledges: the other side's bytes that the application has taken so far. A sender keeps what is not
-acknowledged, at most `WINDOW` bytes and one chunk, and a writer waits beyond that; so a receiver that does not
-read stops
-the sender, memory is bounded on both sides, and nobody ever has to stop reading the connection (which would hold back
-acknowledgements, too).
+Each side numbers the bytes it sends, from 0, and sends them in frames, which `frames.py` lists. `offset` is the number
+of a frame's first byte. `used` acknowledges: the other side's bytes that the application has taken so far. A sender
+keeps what is not acknowledged, at most `WINDOW` bytes and one chunk, and a writer waits beyond that; so a receiver that
+does not read stops the sender, memory is bounded on both sides, and nobody ever has to stop reading the connection
+(which would hold back acknowledgements, too).
 
 A connection that is cut is followed by another one. Before any frame, each side tells how many bytes it has *got*; the
-other one sends on from there. So nothing is lost, doubled or reordered, wherever the cut fell. Bytes that come
-twice all the same
-are dropped by their offset, and a gap drops the connection. Without a connection for `patience` seconds, or
-when the other side does not know the channel any more, the channel is closed as any connection.
+other one sends on from there. So nothing is lost, doubled or reordered, wherever the cut fell. Bytes that come twice
+all the same are dropped by their offset, and a gap drops the connection. Without a connection for `patience` seconds,
+or when the other side does not know the channel any more, the channel is closed as any connection.
 """
 
 from __future__ import annotations
@@ -26,12 +17,11 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-HEADER = struct.Struct("<BQQ")
-COUNT = struct.Struct("<Q")
-DATA, BEAT, BYE = 1, 2, 3
+from perijove.spawners.dask.frames import BEAT, BYE, COUNT, DATA, HEADER, cut
+
 #: Bytes in one frame, and bytes on their way before a writer waits.
 CHUNK, WINDOW = 1 << 20, 16 << 20
 #: Seconds: between signs of life, without any before a connection counts as dead, and without a connection at all.
@@ -47,23 +37,6 @@ class Link(Protocol):
 
     def send(self, frame: bytes) -> None: ...
     def close(self) -> None: ...
-
-
-def cut(pieces: Iterable[bytes | bytearray | memoryview], size: int) -> Iterator[bytes]:
-    """The bytes of `pieces` one after the other, in parts of `size` bytes and a rest."""
-    held: list[memoryview] = []
-    room = size
-    for piece in pieces:
-        view = memoryview(piece).cast("B") if len(piece) else memoryview(b"")
-        while len(view):
-            held.append(view[:room])
-            view = view[room:]
-            room -= len(held[-1])
-            if not room:
-                yield b"".join(held)
-                held, room = [], size
-    if held:
-        yield b"".join(held)
 
 
 class Channel:

@@ -1,10 +1,9 @@
 """Dask's way through the gateway: comm schemes `pjws://` and `pjwss://`, a websocket that may be cut and goes on.
 
-The gateway may restart, a login node may vanish for a minute: with Dask's own `ws` scheme that loses every
-future of the
-client. Here the comm rides on a `Channel` (its protocol is in `channel.py`), and the client's side dials again, for ten
-minutes. A message of Dask is one websocket message up to 1 MiB and several beyond (plain `ws` sends one for
-the count and one for each frame), so a round trip costs no more than there.
+The gateway may restart, a login node may vanish for a minute: with Dask's own `ws` scheme that loses every future of
+the client. Here the comm rides on a `Channel` (its protocol is in `channel.py`), and the client's side dials again, for
+ten minutes. A message of Dask is one websocket message up to 1 MiB and several beyond (plain `ws` sends one for the
+count and one for each frame, which wait for each other's acknowledgement), so a round trip costs no more than there.
 
 Handshake, in text messages, before any frame:
 
@@ -17,8 +16,7 @@ The id is a secret that both ends keep; it stands in no address and no log.
     Client("pjwss://hub.example.org/user/anna/s/perijove/clusters/dask-1/comm",
            security=Security(extra_conn_args={"headers": {"Authorization": "token ..."}}))
 
-`extra_conn_args` may also have `ssl_options` (an `ssl.SSLContext`) and, for tests and tools on the same node,
-`resolver` (of tornado).
+`extra_conn_args` may also have `ssl_options` (an `ssl.SSLContext`) and, for tools on the same node, `resolver`.
 """
 
 from __future__ import annotations
@@ -175,8 +173,9 @@ class Dialler:
             elif isinstance(message, bytes):
                 self.channel.on_frame(link, message)
 
-        websocket = await self._open(on_message)
+        websocket: Any = await self._open(on_message)
         try:
+            websocket.protocol.set_nodelay(True)  # else small messages wait for acknowledgements
             said = {"perijove-comm": VERSION, "channel": self._id, "got": self.channel.got}
             await websocket.write_message(json.dumps(said))
             answer = _hello(await asyncio.wait_for(hello, DIAL))

@@ -103,6 +103,7 @@ class CommHandler(WebSocketHandler):
 
     def open(self, *args: str, **kwargs: str) -> None:
         """Wait for the hello, not for ever."""
+        self.set_nodelay(True)
         self._timer = asyncio.get_running_loop().call_later(HELLO, self.close)
 
     def on_message(self, message: str | bytes) -> None:

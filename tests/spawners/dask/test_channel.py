@@ -8,7 +8,8 @@ from collections import deque
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from perijove.spawners.dask.channel import BYE, DATA, HEADER, Channel, ChannelClosed, cut
+from perijove.spawners.dask.channel import Channel, ChannelClosed
+from perijove.spawners.dask.frames import BYE, DATA, HEADER, cut
 
 
 class Wire:
