@@ -35,6 +35,8 @@ from perijove.widgets.way import Unreachable
 
 #: Seconds in which a disconnected cluster lets go at the end of a program.
 GOODBYE = 5.0
+#: Seconds for a head to ask for its first workers, and between two looks.
+ASKED, AGAIN = 30.0, 0.2
 
 
 class Adapting:
@@ -148,19 +150,31 @@ class Cluster(DaskCluster):
             raise
         self._finder.made = ""
         Cluster._open.add(self)
-        if self._wanted.asks and not found.asked:
-            await self._ask_at_first()
+        if self._wanted.asks:
+            try:
+                await (self._hear_of_first() if found.asked else self._ask_at_first())
+            except ClusterError as refused:  # a limit is said, and the cluster is there all the same
+                self._log(str(refused))
 
     async def _ask_at_first(self) -> None:
-        """What was asked for with the cluster itself; a limit is said, and the cluster is there all the same."""
+        """What was asked for with the cluster itself. Raises ClusterError."""
         wanted = self._wanted
-        try:
-            if wanted.maximum is not None:
-                await self._adapt(wanted.minimum or 0, wanted.maximum)
-            else:
-                await self._scale(wanted.workers)
-        except ClusterError as refused:
-            self._log(str(refused))
+        if wanted.maximum is not None:
+            await self._adapt(wanted.minimum or 0, wanted.maximum)
+        else:
+            await self._scale(wanted.workers)
+
+    async def _hear_of_first(self) -> None:
+        """A head that was told at its start how many are wanted asks by itself. Raises ClusterError: it was refused."""
+        deadline = asyncio.get_running_loop().time() + ASKED
+        while asyncio.get_running_loop().time() < deadline:
+            status = await self._status()
+            for news in status["said"]:
+                if news["code"] == "refused":
+                    raise ClusterError(str(news["values"]["code"]), news["values"])
+            if status["target"] or status["adaptive"]:
+                return
+            await asyncio.sleep(AGAIN)
 
     async def _close(self) -> None:
         """End the cluster: its head, its workers, and its session where that is for it alone."""
@@ -210,7 +224,7 @@ class Cluster(DaskCluster):
         return Adapting(minimum, maximum, None)
 
     def logs(self, worker: str | None = None) -> Any:
-        """The newest lines of the scheduler and the workers, or of one worker: name -> text."""
+        """The newest lines of the scheduler and the workers, or of one worker, as text."""
         return self.sync(self._logs, worker)
 
     def describe(self) -> Any:
@@ -226,9 +240,9 @@ class Cluster(DaskCluster):
     async def _adapt(self, minimum: int, maximum: int, confirmed: bool = False) -> dict[str, Any]:
         return await self._ask("POST", "adapt", {"minimum": minimum, "maximum": maximum, "confirmed": confirmed})
 
-    async def _logs(self, worker: str | None = None) -> dict[str, str]:
+    async def _logs(self, worker: str | None = None) -> str:
         query = f"?worker={quote(worker, safe='')}" if worker else ""
-        found: dict[str, str] = (await self._ask("GET", f"logs{query}"))["logs"]
+        found: str = (await self._ask("GET", f"logs{query}"))["logs"]
         return found
 
     async def _status(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from distributed.security import Security
 from perijove.spawners.dask import resume
 from perijove.spawners.facts import Facts
 from perijove.widgets.clustererror import ClusterError
-from perijove.widgets.way import Place, Unreachable, Way, own_server
+from perijove.widgets.way import Answer, Place, Unreachable, Way, own_server
 
 #: Resources of the session in which a head runs by itself: it moves no data, and holds the graph.
 HEAD = {"cores": 1, "memory": "2G"}
@@ -72,12 +72,16 @@ class Found:
     async def ask(self, method: str, what: str, data: Any = None) -> dict[str, Any]:
         """One request to the head. Raises ClusterError."""
         try:
-            answer = await self.place.ask(method, f"perijove/clusters/{self.name}/{what}", self.token, data)
+            answer = await self.look(what, method, data)
         except Unreachable as error:
             raise ClusterError("unreachable", {"name": self.name, "detail": str(error)}) from None
         if answer.status >= 400:
             raise ClusterError.of_answer(answer.status, answer.data, name=self.name)
         return answer.data
+
+    async def look(self, what: str, method: str = "GET", data: Any = None) -> Answer:
+        """One request below the cluster's address. Raises Unreachable."""
+        return await self.place.ask(method, f"perijove/clusters/{self.name}/{what}", self.token, data)
 
     async def close(self) -> None:
         """Have it end: the head in good order, and then the broker, which knows what else belongs to it."""
@@ -174,7 +178,7 @@ class Finder:
         name = wanted.name or f"dask-{secrets.token_hex(2)}"
         told: dict[str, Any] = {"name": name, "shape": dict(wanted.shape), "idle": wanted.idle}
         for key in ("workers", "minimum", "maximum"):
-            if value := getattr(wanted, key):
+            if (value := getattr(wanted, key)) is not None:
                 told[key] = value
         options: dict[str, Any] = {"kind": "dask", "centre": centre, **HEAD, "options": {"cluster": _short(told)}}
         for key in ("walltime", "project"):

@@ -72,6 +72,8 @@ class Gateway:
             body = await reader.readexactly(length)
             if target.startswith(API):
                 path = target.removeprefix(API)
+                if "/events" in path:
+                    await self._news(path)
                 if (answer := self._own(method, path, json.loads(body or b"{}"))) is not None:
                     writer.write(_answer(*answer))
                     await writer.drain()
@@ -138,6 +140,11 @@ class Gateway:
     def _views(self) -> list[dict[str, Any]]:
         return [view | {"live": not self.broker.closed} for view in self.names.values()]
 
+    async def _news(self, path: str) -> None:
+        """A long poll: until there is something newer than what the client has."""
+        while not self._session("GET", path, {})[1]["events"]:  # noqa: ASYNC110 - tests change the row as they like
+            await asyncio.sleep(0.05)
+
     def _session(self, method: str, path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
         if method == "POST":
             row = {"id": OTHER, "kind": body["options"]["kind"], "stage": "queued", "asked": dict(body)}
@@ -149,10 +156,10 @@ class Gateway:
             return 200, row
         if "/events" in path:
             after = int(path.split("after=")[1].split("&", maxsplit=1)[0])
-            events = [
-                {"id": 1, "stage": "queued", "code": "queued", "message": "waits: priority"},
-                {"id": 2, "stage": row["stage"], "code": row["stage"], "message": f"now {row['stage']}"},
-            ]
+            events = [{"id": 1, "stage": "queued", "code": "queued", "message": "waits: priority"}]
+            if row["stage"] != "queued":
+                more = {"code": row["stage"], "message": f"now {row['stage']}"}
+                events.append({"id": 2, "stage": row["stage"], **more})
             return 200, {"events": events[after:]}
         return 200, row
 
