@@ -248,7 +248,7 @@ class Finder:
                     return self._with(view, place, answer.data, asked)
                 # A route that the hub has not made yet, or a head that has not begun to listen.
                 refusal = ClusterError.of_answer(answer.status, answer.data, name=view["name"])
-                if answer.status not in (404, 503) or not asked:
+                if answer.status != 503 and not (asked and answer.status == 404):
                     raise refusal
             except Unreachable as error:
                 refusal = ClusterError("unreachable", {"name": view["name"], "detail": str(error)})

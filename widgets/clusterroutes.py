@@ -119,6 +119,11 @@ class ControlHandler(_Json):
 class DashboardHandler(_Clusters, JupyterHandler):
     """`perijove/clusters/NAME/dashboard/...`: pages, and their websockets from their own pages alone."""
 
+    @property
+    def content_security_policy(self) -> str:
+        """Dask's pages may be shown in a pane of JupyterLab; JupyterHub's default forbids that for all of a session."""
+        return "frame-ancestors 'self'"
+
     def get_login_url(self) -> str:
         """A websocket cannot be led to the login page. Raises HTTPError 403."""
         if wants_websocket(self.request):

@@ -36,8 +36,6 @@ _SCHEMA = Path(__file__).parent / "jupyter" / "time-left.json"
 SAVING = 20.0
 #: Seconds after which the clock is looked at again: it may have been set.
 LOOK = 30.0
-#: Seconds between two looks whether a cluster computes; the hub is told of activity every five minutes.
-WORK_LOOK = 60.0
 
 
 class SessionHandler(ExtensionHandlerMixin, APIHandler):
@@ -66,6 +64,11 @@ class Perijove(ExtensionApp):
     )
     # Not more: an end much earlier would not count as the end of the session's time (`perijove.hub.broker.ending`).
     margin = Float(60.0, min=0, max=150, help="Seconds before the centre's end at which the session ends itself.").tag(
+        config=True
+    )
+
+    # The hub is told of activity every five minutes.
+    work_look = Float(60.0, min=0.01, help="Seconds between two looks whether a Dask cluster computes.").tag(
         config=True
     )
 
@@ -111,8 +114,10 @@ class Perijove(ExtensionApp):
         self.handlers.append((r"/perijove/session/?", SessionHandler))
         if self.heads is not None:
             from perijove.widgets.clusterroutes import ROUTES
+            from perijove.widgets.labpanes import install
 
             self.handlers.extend(ROUTES)
+            install(self._server.web_app, self._server.base_url)
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
         """Begin to watch the clock and the clusters; a session that is for one cluster alone makes it."""
@@ -136,8 +141,8 @@ class Perijove(ExtensionApp):
     async def _note_work(self) -> None:
         """A cluster that computes is work, though nobody touches the server: no culler is to think it idle."""
         while True:
-            await asyncio.sleep(WORK_LOOK)
-            if await self.heads.busy(WORK_LOOK):
+            await asyncio.sleep(self.work_look)
+            if await self.heads.busy(self.work_look):
                 self._server.web_app.settings["perijove_last_activity"] = utcnow()
 
     def _now(self) -> float:
