@@ -17,7 +17,6 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, NoReturn
 
-from batchspawner import BatchSpawnerBase
 from perijove.spawners import hubtokens, options, progress
 from perijove.spawners.client import BrokerClient, BrokerError, BrokerRefused, BrokerUnreachable, Session, client_for
 from perijove.spawners.environment import server_environment, way_to_gateway
@@ -25,6 +24,7 @@ from perijove.spawners.kinds import kind
 from perijove.spawners.names import oauth_client_id
 from perijove.spawners.progress import SessionEnded
 from perijove.spawners.session import Stage
+from perijove.spawners.thin import ThinSpawner
 from traitlets import Unicode, default
 
 #: Seconds between two questions while the broker is silent.
@@ -33,7 +33,7 @@ PATIENCE = 2.0
 STOP_WAIT = 60.0
 
 
-class CentreSpawner(BatchSpawnerBase):  # type: ignore[misc]
+class CentreSpawner(ThinSpawner):
     """A person's server as a session of the broker."""
 
     broker_url = Unicode(help="The broker's API, up to /api/v1.").tag(config=True)
@@ -62,28 +62,6 @@ class CentreSpawner(BatchSpawnerBase):  # type: ignore[misc]
         if given.get("user") is not None and given.get("orm_spawner") is not None:
             given["oauth_client_id"] = oauth_client_id(given["user"].name, given["orm_spawner"].name)
         super().__init__(**given)
-
-    # A queue may be long; a session that is up may be out of reach for hours. Neither is a reason to stop anything.
-    @default("start_timeout")
-    def _long_start(self) -> int:
-        return 366 * 86400
-
-    @default("http_timeout")
-    def _long_wait(self) -> int:
-        return 6 * 3600
-
-    @default("poll_interval")
-    def _usual_poll(self) -> int:
-        return 30
-
-    @default("env_keep")
-    def _keep_nothing(self) -> list[str]:
-        """The gateway's own PATH and the like mean nothing on a compute node."""
-        return []
-
-    @default("apply_user_options")
-    def _all_in_start(self) -> Any:
-        return lambda spawner, user_options: None
 
     @default("options_form")
     def _form(self) -> Any:
@@ -308,14 +286,6 @@ class CentreSpawner(BatchSpawnerBase):  # type: ignore[misc]
         """The broker's events from the first on, so that a reload loses none; ends with the session's readiness."""
         async for event in progress.events(self.broker, lambda: self.session_id):
             yield event
-
-    # --- the base class's ways, all closed -----------------------------------------------------------------------
-
-    async def run_command(self, cmd: Any, input: Any = None, env: Any = None) -> NoReturn:
-        """Never: nothing is run on the hub's machine."""
-        raise NotImplementedError("CentreSpawner runs no command; the broker does what is to be done")
-
-    submit_batch_script = query_job_status = cancel_batch_job = run_command
 
 
 def _half_started(session: Session) -> bool:
