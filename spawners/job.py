@@ -101,7 +101,7 @@ class JobSpec:
     account: str | None = None
     gpu_type: str | None = None
     tasks: int = 0  # 0: a plain job; n: an array of tasks 1 to n, each with the cores, memory, GPUs and walltime above
-    #: A job whose node was lost waits anew, where the site lets it. Workers do not: their cluster asks for others at once.
+    #: A job whose node was lost waits anew, where the site lets it. Workers do not: their cluster asks for others.
     #: (PBS Pro takes arrays only if they may run again, and HTCondor always runs jobs again.)
     requeue: bool = True
 
