@@ -31,10 +31,14 @@ function count(rows, given) {
 function newsOf(said, say) {
   const { _ } = say, values = said.values ?? {};
   const worker = values.worker ?? "";
-  const why = { ended: _("its job has ended"), "out-of-touch": _("it is no longer in touch") };
+  const why = { ended: _("its job has ended"), "out-of-touch": _("it is no longer in touch"), silent: _("it never connected") };
   switch (said.code) {
     case "worker-lost":
       return _("{worker} was lost: {reason}", { worker, reason: why[values.reason] ?? reasons(_)[values.reason] ?? values.reason ?? "" });
+    case "worker-silent": {
+      const log = (values.log ?? "").trim().split("\n").slice(-3).join(" / ").slice(-300);
+      return _("{worker} runs on {node} but has not connected. The end of its log: {log}", { worker, node: values.node || "?", log: log || "-" });
+    }
     case "worker-retires": return _("{worker} retires before its time is up; another one takes its place.", { worker });
     case "workers-stopped": return _("No more workers are asked for: too many were lost. The log of {worker} may say why.", { worker });
     case "refused": return _("The gateway refused more workers: {why}", { why: refusal({ error: values.code ?? said.code, message: values.message, values }, say) });
