@@ -180,7 +180,8 @@ class Finder:
         for key in ("workers", "minimum", "maximum"):
             if (value := getattr(wanted, key)) is not None:
                 told[key] = value
-        options: dict[str, Any] = {"kind": "dask", "centre": centre, **HEAD, "options": {"cluster": _short(told)}}
+        short = json.dumps(told, separators=(",", ":"))  # an option of a request has room for 500 characters
+        options: dict[str, Any] = {"kind": "dask", "centre": centre, **HEAD, "options": {"cluster": short}}
         for key in ("walltime", "project"):
             if key in wanted.shape:
                 options[key] = wanted.shape[key]
@@ -293,8 +294,3 @@ class Finder:
         if place.socket or (self._way is not None and self._way.inside):
             return f"{public.scheme}://{public.netloc}" if public.netloc else ""
         return place.origin
-
-
-def _short(told: Mapping[str, Any]) -> str:
-    """JSON without blanks: an option of a request has room for 500 characters."""
-    return json.dumps(told, separators=(",", ":"))
