@@ -145,7 +145,8 @@ class Members:
 
     def mark_expiring(self, now: float) -> list[Member]:
         """Those whose end is near enough that a successor must be asked for now."""
-        lead = max(self.waits, default=self.config.times.lead) * 1.5
+        # A queue that was empty when the first ones came may have filled since.
+        lead = max(max(self.waits, default=self.config.times.lead) * 1.5, self.config.times.floor)
         if self.config.walltime is not None:
             lead = min(lead, self.config.walltime / 4)
         found = []

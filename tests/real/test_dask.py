@@ -216,3 +216,35 @@ async def test_workers_whose_head_is_gone_leave_within_a_minute(site: Flow, test
     await site.broker("DELETE", f"/sessions/{now['id']}")
     await site.reach("alice", "doomed", "ended", 90)
     await gone(site, testbed, "orphans", [row["job"]])
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+async def test_results_outlive_the_walltime_of_the_worker_that_has_them(
+    site: Flow, testbed: Testbed, kernel: Kernel
+) -> None:
+    made = "cluster = Cluster('short', cores=1, memory='1G', walltime='3m', workers=1)"
+    await kernel.run(f"{made}\nclient = cluster.get_client(); client.wait_for_workers(1, timeout=120)", 150)
+    (first,) = await all_run(site, "short", 1)
+    # Each run of a task leaves a line: what was moved is not computed again.
+    await kernel.run(
+        "def once(number):\n"
+        "    import os, pathlib\n"
+        "    with open(pathlib.Path.home() / 'runs', 'a') as file: file.write(f'{number}\\n')\n"
+        "    return number * number\n"
+        "open(__import__('pathlib').Path.home() / 'runs', 'w').close()\n"
+        "kept = client.map(once, range(50)); client.gather(kept)"
+    )
+
+    async def over() -> bool:
+        rows = {row["name"]: row for row in await workers(site, "short")}
+        return first["name"] not in rows or rows[first["name"]]["state"] in ("ended", "lost")
+
+    await eventually(over, 240)
+    assert (await kernel.run("print(sum(client.gather(kept)))", 90)).strip() == str(sum(n * n for n in range(50)))
+    assert (
+        await kernel.run("print(len(open(__import__('pathlib').Path.home() / 'runs').readlines()))")
+    ).strip() == "50"
+    rows = {row["name"]: row for row in await workers(site, "short")}
+    assert rows[first["name"]]["state"] == "ended", rows  # let go of in order, not killed at its limit
+    await kernel.run("client.close(); cluster.close()", 60)
