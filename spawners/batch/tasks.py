@@ -1,4 +1,4 @@
-"""Tasks of job arrays: the number of the one that runs, and the lines in which batch systems list many of them.
+"""Tasks of job arrays: the lines in which batch systems list many of them.
 
 Pending tasks are one line for most batch systems (`123_[3-20:2,25%4]`, `<tasks>3-20:1</tasks>`). What one line can
 become is bounded, because it is the text of a machine that we do not control.
@@ -7,7 +7,6 @@ become is bounded, because it is the text of a machine that we do not control.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from itertools import chain, islice
 
@@ -15,25 +14,8 @@ from perijove.spawners.job import PREFIX, JobStatus
 
 #: One line becomes at most so many tasks, and no array of ours has more.
 MOST = 10_000
-#: Where each batch system puts a task's number. Grid Engine says "undefined" and LSF 0 in a job that is no array.
-VARIABLES = (
-    "SLURM_ARRAY_TASK_ID",
-    "SGE_TASK_ID",
-    "PBS_ARRAY_INDEX",
-    "PBS_ARRAYID",  # Torque
-    "LSB_JOBINDEX",
-    "OAR_ARRAY_INDEX",
-    "PERIJOVE_TASK",  # HTCondor has none of its own: the submit description sets it
-    "PERIJOVE_LOCAL_TASK",
-)
 _PART = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})(?::([0-9]{1,9}))?)?", re.ASCII)
 _LONGEST = 32 * MOST  # characters of a line
-_NUMBER = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
-
-
-def task_of(environment: Mapping[str, str]) -> int:
-    """The number of the task that runs with `environment`, from 1; 1 in a job that is no array."""
-    return next((int(value) for name in VARIABLES if _NUMBER.fullmatch(value := environment.get(name, ""))), 1)
 
 
 def expand(text: str, most: int = MOST) -> list[int]:

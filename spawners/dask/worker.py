@@ -20,8 +20,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from perijove.spawners.batch.tasks import task_of
 from perijove.spawners.ports import ports
+from perijove.spawners.tasknumber import task_of
 
 #: What ids look like; nothing else becomes part of a path.
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")

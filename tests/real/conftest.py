@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from harness.centres import gateway_of, own_directory
+from harness.centres import gateway_of, own_directory, start, stop
 from harness.flow import Flow
+from harness.kernel import Kernel
 from perijove.testbed import Testbed, install
 
 _HERE = Path(__file__).parent
@@ -71,6 +72,17 @@ async def site(testbed: Testbed, tmp_path_factory: pytest.TempPathFactory) -> As
     async with gateway_of(testbed, state, dict.fromkeys(("alpha", "beta", "gamma"), "community")) as flow:
         await flow.person("alice")  # the hub knows people who have signed in
         yield flow
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def notebook(site: Flow) -> AsyncIterator[Kernel]:
+    """A kernel of a notebook session at alpha."""
+    await start(site, "notebook", "alpha")
+    await site.reach("alice", "notebook", "ready")
+    browser = await site.person("alice")
+    await site.usable(browser, "alice", "notebook")
+    yield await Kernel.open(browser, "/user/alice/notebook", site.stack)
+    await stop(site, "notebook")
 
 
 @pytest.fixture

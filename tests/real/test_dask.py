@@ -6,13 +6,13 @@ What is computed is checked each time; where something of it cannot be saved, th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from harness.basics import eventually
-from harness.centres import start, stop
+from harness.centres import start
 from harness.flow import Flow
 from harness.kernel import Kernel
 from perijove.spawners.job import job_name
@@ -33,16 +33,10 @@ RIGHT = sum(number * number for number in range(200))
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def kernel(site: Flow) -> AsyncIterator[Kernel]:
-    """A kernel of a notebook session at alpha."""
-    await start(site, "notebook", "alpha")
-    await site.reach("alice", "notebook", "ready")
-    browser = await site.person("alice")
-    await site.usable(browser, "alice", "notebook")
-    found = await Kernel.open(browser, "/user/alice/notebook", site.stack)
-    await found.run("from perijove.widgets import Cluster" + SUM)
-    yield found
-    await stop(site, "notebook")
+async def kernel(notebook: Kernel) -> Kernel:
+    """A kernel of a notebook session at alpha, with what all tests here compute."""
+    await notebook.run("from perijove.widgets import Cluster" + SUM)
+    return notebook
 
 
 async def view(site: Flow, name: str) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from perijove.spawners.batch.base import Output
 from perijove.spawners.batch.slurm import Slurm
-from perijove.spawners.batch.tasks import MOST, VARIABLES, Expansion, expand, task_of
+from perijove.spawners.batch.tasks import MOST, Expansion, expand
 from perijove.spawners.centre import Scheduler
 from perijove.spawners.job import JobState, JobStatus
+from perijove.spawners.tasknumber import VARIABLES, task_of
 
 NUMBERS = st.integers(0, 200_000)
 
