@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from distributed.deploy.adaptive import Adaptive
@@ -36,6 +37,9 @@ class HeadAdaptive(Adaptive):
     async def recommendations(self, target: int) -> dict[str, Any]:
         """What to do to have `target` workers; "down" names those that may go."""
         now, active = time.time(), self.cluster.members.active()
+        # What was wanted and never came is not asked for once the work is gone.
+        if self._in_charge:
+            self.cluster.target = min(self.cluster.target, max(target, len(active)))
         if target >= len(active):
             self._fewer_since = None
             self.close_counts.clear()
@@ -65,14 +69,39 @@ class HeadAdaptive(Adaptive):
 
     async def scale_up(self, n: int) -> None:  # type: ignore[override]
         """Ask for more; a refusal is told as news, and not repeated every second."""
-        if self.cluster.keeper.stopped or time.time() < self._refused_until:
+        if self.cluster.keeper.stopped or time.time() < self._refused_until or not self._in_charge:
             return
+        missing = n - len(self.cluster.members.active())
         try:
             await self.cluster.scale(n)
         except Refused as error:
             self._refused_until = time.time() + BACK_OFF
             self.cluster.news.say("refused", code=error.code, **error.values)
+            if fewer := fitting(error, missing, self.cluster.price):
+                with suppress(Refused):  # somebody else took the rest
+                    await self.cluster.scale(n - missing + fewer)
+
+    @property
+    def _in_charge(self) -> bool:
+        """Nobody has scaled by hand, or set other bounds, while we thought."""
+        return self.cluster._adaptive is self
 
     async def scale_down(self, workers: list[str]) -> None:  # type: ignore[override]
         """Let them go; the cluster moves their results first."""
-        await self.cluster.let_go(workers)
+        if self._in_charge:
+            await self.cluster.let_go(workers)
+
+
+def fitting(refused: Refused, count: int, price: int) -> int:
+    """How many of `count` workers fit below the limit because of which they were refused; `price` is that of one."""
+    values = refused.values
+    try:
+        if refused.code == "confirm-cost":
+            room, one = values["limit"] - (values["cost"] - count * price), price
+        elif refused.code in ("limit-workers", "limit-cores", "limit-cost"):
+            room, one = values["most"] - values["used"], values["asked"] // count
+        else:
+            return 0
+        return max(0, min(count - 1, int(room // one)))
+    except (KeyError, TypeError, ZeroDivisionError):
+        return 0

@@ -93,9 +93,10 @@ class Broker:
         try:
             answer = await self._client.fetch(request)
         except HTTPClientError as error:
-            if error.response is None or error.code >= 500:
+            refusal = None if error.response is None or error.code >= 500 else _refusal(error.response)
+            if refusal is None:
                 raise Silent(f"{method} {path}: {error}") from error
-            raise _refusal(error.response) from error
+            raise refusal from error
         except (HTTPError, OSError) as error:
             raise Silent(f"{method} {path}: {type(error).__name__}: {error}") from error
         return _json(answer.body) if answer.body else {}
@@ -111,16 +112,19 @@ def _json(body: bytes) -> dict[str, Any]:
     return found
 
 
-def _refusal(answer: HTTPResponse) -> Refused:
+def _refusal(answer: HTTPResponse) -> Refused | None:
+    """What the broker refuses in its own words; None for anybody else's, such as a proxy's without a route there yet.
+
+    The difference counts: a request whose answer was lost is repeated until the broker itself has said what became of
+    it. A new one in its place would get the same workers a second time.
+    """
     try:
         body = _json(answer.body)
     except Silent:
-        # Not the broker's own words: a proxy without a route there yet, say.
-        body = {}
+        return None
+    if not body.get("error"):
+        return None
     values = body.get("values")
     return Refused(
-        answer.code,
-        str(body.get("error") or f"http-{answer.code}"),
-        str(body.get("message") or ""),
-        values if isinstance(values, dict) else {},
+        answer.code, str(body["error"]), str(body.get("message") or ""), values if isinstance(values, dict) else {}
     )

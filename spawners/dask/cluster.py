@@ -33,6 +33,9 @@ from perijove.spawners.dask.tls import Keys
 
 logger = logging.getLogger("perijove.dask")
 
+#: Seconds between two attempts to let go of workers that are too many, and to cancel while the broker is silent.
+SHRINK_AGAIN, CANCEL_AGAIN = 10.0, 5.0
+
 
 class HeadCluster(JobQueueCluster):
     """A scheduler, and as many workers as wanted, as far as the broker gives them."""
@@ -51,6 +54,7 @@ class HeadCluster(JobQueueCluster):
         self._confirmed = config.confirmed
         self._pending: tuple[str, int, bool] | None = None
         self._nonce, self._asked = secrets.token_hex(8), 0
+        self._shrink_after = self._cancel_after = 0.0
         super().__init__(
             asynchronous=True,
             security=keys.security(),
@@ -87,6 +91,11 @@ class HeadCluster(JobQueueCluster):
 
     requested = plan
 
+    @property
+    def price(self) -> int:
+        """Micro-credits an hour of one worker, as the broker said last."""
+        return int(self.keeper.view.get("price", self.config.price))
+
     def scale(self, n: Any = None, jobs: int = 0, memory: Any = None, cores: Any = None) -> Any:  # type: ignore[override]
         """dask-jobqueue's; in a head it returns an awaitable. See `scale_to` for what is raised."""
         if self.status in (Status.closing, Status.closed):
@@ -100,20 +109,28 @@ class HeadCluster(JobQueueCluster):
         Raises:
             Refused: over a limit; nothing has changed then, unless fewer were wanted.
         """
-        if self._adaptive is not None:
-            self._adaptive.stop(reason="scaled by hand")
-            self._adaptive = None
-        self._confirmed = confirmed
-        self.keeper.hope()
-        await self._aim(n, confirmed)
+        adaptive, self._adaptive = self._adaptive, None  # it must not interfere while we wait for our turn
+        try:
+            await self._agreed(n, confirmed)
+        except Refused:
+            self._adaptive = self._adaptive or adaptive
+            raise
+        if adaptive is not None:
+            adaptive.stop(reason="scaled by hand")
 
     async def adapt_to(self, minimum: int, maximum: int, *, confirmed: bool = False) -> None:
         """Let the scheduler's load decide, within these bounds."""
+        if minimum > self.target:
+            await self._agreed(minimum, confirmed)
         self._confirmed = confirmed
         self.keeper.hope()
-        if minimum > self.target:
-            await self._aim(minimum, confirmed)
         self.adapt(Adaptive=HeadAdaptive, minimum=minimum, maximum=maximum, interval=self.config.times.tick)
+
+    async def _agreed(self, n: int, confirmed: bool) -> None:
+        """What a person asks; their yes to the cost holds for replacements, too, and only if it was of use."""
+        self.keeper.hope()
+        await self._aim(n, confirmed)
+        self._confirmed = confirmed
 
     async def _aim(self, n: int, confirmed: bool) -> None:
         async with self.keeper.turn:
@@ -121,28 +138,32 @@ class HeadCluster(JobQueueCluster):
             try:
                 await self.fill(confirmed)
             except Refused:
-                self.target = before
+                self.target = min(before, n)
                 raise
             except Silent:
                 self.keeper.silent()  # the step asks again
-            await self._shrink()
+            finally:
+                await self._shrink()
         self.keeper.changed.set()
 
     async def let_go(self, names: Iterable[str]) -> None:
         """Adaptive scaling needs these no longer."""
         async with self.keeper.turn:
             leaving = [m for m in self.members.active() if m.name in set(names)]
-            self.target = max(0, self.target - len(leaving))
+            # What was wanted besides and is not there is not needed either.
+            self.target = min(self.target, len(self.members.active()) - len(leaving))
             await self._release(leaving)
 
     async def fill(self, confirmed: bool | None = None) -> None:
         """Ask for what is missing, in one call; `confirmed` as before where it is None. Raises Refused, Silent."""
         missing = self.target - len(self.members.active())
-        if self._pending is None:
+        agreed = self._confirmed if confirmed is None else confirmed
+        if self._pending is not None:
+            self._pending = (*self._pending[:2], self._pending[2] or agreed)
+        else:
             if missing <= 0:
                 return
             self._asked += 1
-            agreed = self._confirmed if confirmed is None else confirmed
             self._pending = (f"{self._nonce}-{self._asked}", missing, agreed)
         try:
             names = await self.broker.ask(*self._pending)
@@ -156,8 +177,20 @@ class HeadCluster(JobQueueCluster):
         await self._follow_spec()
 
     async def _shrink(self) -> None:
-        idle = {str(ws.name) for ws in self.scheduler.workers.values() if not ws.processing}
-        await self._release(self.members.surplus(len(self.members.active()) - self.target, idle))
+        if (surplus := len(self.members.active()) - self.target) > 0:
+            idle = {str(ws.name) for ws in self.scheduler.workers.values() if not ws.processing}
+            await self._release(self.members.surplus(surplus, idle))
+
+    async def tidy(self, now: float) -> None:
+        """Let go of what is too much: an answer that came late, results that could not be moved, an earlier head's."""
+        if self._pending is None:
+            self.desk.unwanted.update(self.members.strangers())
+        if self.desk.unwanted and now >= self._cancel_after:
+            await self.cancel()
+            self._cancel_after = now + CANCEL_AGAIN if self.desk.unwanted else 0.0
+        if self._adaptive is None and now >= self._shrink_after:
+            self._shrink_after = now + SHRINK_AGAIN
+            await self._shrink()
 
     async def _release(self, leaving: list[Member]) -> None:
         """Cancel what is not connected, in one call; let the others move their results first."""
@@ -170,11 +203,12 @@ class HeadCluster(JobQueueCluster):
     # -- letting go ---------------------------------------------------------------------------------------------------
 
     async def retire(self, members: list[Member]) -> None:
-        """Move their results to other workers, then have them cancelled. What cannot move stays, for another try."""
+        """Move their results to other workers, then have them cancelled. What cannot move stays, for another try; but
+        where nobody is to stay, there is nobody to move to."""
         done = await self.scheduler.retire_workers(names=[m.name for m in members], close_workers=False, remove=False)
         moved = {str(info["name"]) for info in done.values()}
         for member in members:
-            if member.connected and member.name not in moved:
+            if member.connected and member.name not in moved and (self.target or self._adaptive is not None):
                 member.retiring = False
         await self.drop([m for m in members if m.retiring])
 

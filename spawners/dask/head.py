@@ -18,6 +18,7 @@ import ctypes
 import json
 import logging
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -36,8 +37,8 @@ from tornado.netutil import bind_unix_socket
 logger = logging.getLogger("perijove.dask")
 
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG, linux/prctl.h
-#: Seconds for telling the broker that the cluster is over; it finds out by itself when the host session ends.
-GOODBYE = 10.0
+#: Seconds for telling the broker that the cluster is over; the server tells it, too, and ends us after a few seconds.
+GOODBYE = 3.0
 
 
 def die_with_parent(parent: int) -> None:
@@ -46,6 +47,13 @@ def die_with_parent(parent: int) -> None:
         ctypes.CDLL(None).prctl(_DEATH_SIGNAL, int(signal.SIGTERM), 0, 0, 0)
     if os.getppid() != parent:
         sys.exit("perijove: the server that started this head is gone")
+
+
+def raise_limits() -> None:
+    """Have as many open files as the node allows: each worker takes three, and the usual limit is 1024."""
+    with contextlib.suppress(OSError, ValueError):
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class Head:
@@ -108,7 +116,7 @@ class Head:
         raise OSError(f"no port of {self.config.ports} is free on {self.config.address}")
 
     async def _until_the_end(self, cluster: HeadCluster) -> str:
-        await self._first_workers(cluster)
+        cluster.keeper.spawn(self._first_workers(cluster))  # the end does not wait for a silent broker
         tasks: dict[asyncio.Future[Any], str] = {
             asyncio.ensure_future(cluster.keeper.over.wait()): "closed",
             asyncio.ensure_future(_finished(cluster)): "shut-down",
@@ -156,6 +164,7 @@ def main() -> None:
     parent = os.getppid()
     die_with_parent(parent)
     os.umask(0o077)
+    raise_limits()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
     try:
         config = Config.of(json.loads(sys.stdin.read()))

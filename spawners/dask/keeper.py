@@ -86,11 +86,13 @@ class Keeper:
 
     async def _watch(self) -> None:
         """Hear from the broker what became of the workers."""
-        version, pause = 0, AGAIN[0]
+        version, pause = -1, AGAIN[0]  # a cluster that has never had a worker is at version 0
         while not self.over.is_set():
             try:
-                answer = await self._broker.workers(version, POLL if version else 0)
-            except (Silent, Refused) as error:
+                answer = await self._broker.workers(version, POLL if version >= 0 else 0)
+                newest = int(answer["version"])
+                self._cluster.members.take(answer["workers"])
+            except (Silent, Refused, KeyError, TypeError, ValueError) as error:
                 if isinstance(error, Refused) and error.code in ("not-found", "no-cluster", "cluster-closed"):
                     self.over.set()
                     return
@@ -100,8 +102,7 @@ class Keeper:
                 continue
             pause = AGAIN[0]
             self.heard()
-            version = int(answer["version"])
-            self._cluster.members.take(answer["workers"])
+            version = newest
             if answer.get("closing") or not answer.get("live", True):
                 self.over.set()
             self.changed.set()
@@ -132,8 +133,13 @@ class Keeper:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.changed.wait(), self._cluster.config.times.tick)
             self.changed.clear()
-            async with self.turn:
-                await self._step(time.time())
+            try:
+                async with self.turn:
+                    await self._step(time.time())
+            except Exception:
+                # A fault of ours must not leave the workers alone.
+                logger.exception("perijove: a look at the workers failed")
+                await asyncio.sleep(AGAIN[0])
 
     async def _step(self, now: float) -> None:
         """One look at everything, and what follows from it."""
@@ -149,8 +155,7 @@ class Keeper:
                 member.retiring = True
                 cluster.news.say("worker-retires", worker=member.name)
             self.spawn(cluster.retire(leaving))
-        if cluster.desk.unwanted:
-            await cluster.cancel()
+        await cluster.tidy(now)
         if self.stopped or now < self._not_before:
             return
         try:

@@ -14,8 +14,11 @@ from datetime import datetime
 from typing import Any
 
 from perijove.spawners.dask.config import Config
+from perijove.spawners.facts import PROLOGUE
 
 Row = Mapping[str, Any]
+#: Seconds by which the clocks of node, centre and gateway may differ.
+SKEW = 30.0
 
 
 def seconds(text: str | None) -> float | None:
@@ -60,9 +63,15 @@ class Member:
 
     def ends(self, config: Config) -> float | None:
         """When its job ends at the latest, in seconds since the epoch; None if nobody knows."""
-        if self.row is not None and (known := seconds(self.row.get("ends_by"))):
+        known = seconds(self.row.get("ends_by")) if self.row is not None else None
+        times = [when for when in (self.began, self.arrived) if when is not None]
+        if not times or not config.walltime:
             return known
-        return self.arrived + config.walltime if self.arrived and config.walltime else None
+        # The node's clock alone counts here. The centre's word is better, as its job began before we saw it, but not
+        # where it is further off than any prologue takes: then the clocks differ, and every worker would seem to be
+        # at its end, or none.
+        seen = min(times) + config.walltime
+        return known if known is not None and 0 <= seen - known + SKEW and seen - known <= PROLOGUE else seen
 
     def starts_within(self, now: float, soon: float) -> bool:
         """The batch system has started it, or expects to within `soon` seconds."""
@@ -182,9 +191,22 @@ class Members:
 
         return sorted(self.active(), key=cost)[: max(0, count)]
 
+    def strangers(self) -> list[str]:
+        """Workers that the broker has for this cluster and nobody here has asked for: an earlier head's, whose job was
+        put back into the queue."""
+        over = ("lost", "ended")
+        rows = self.rows.items()
+        return [n for n, row in rows if n not in self.all and row.get("wanted", True) and row.get("state") not in over]
+
     def counts(self) -> dict[str, int]:
         """The states, in numbers; `lost` is of those still listed by the broker."""
         found = Counter(member.state for member in self.all.values() if not member.over)
+        # Those that are being cancelled run until they have ended, and cost.
+        found["running"] += sum(
+            "running" in (row.get("state"), row.get("before"))
+            for name, row in self.rows.items()
+            if name not in self.all
+        )
         lost = sum(row.get("state") == "lost" for row in self.rows.values())
         connected = sum(member.connected for member in self.all.values())
         return {state: found[state] for state in ("requested", "queued", "running")} | {

@@ -37,7 +37,7 @@ def state(cluster: HeadCluster) -> dict[str, Any]:
     """The status: units as in the broker's API (micro-credits, MiB in `shape`; bytes and shares of a core here)."""
     config, view = cluster.config, cluster.keeper.view
     counts = cluster.members.counts()
-    price = int(view.get("price", config.price))
+    price = cluster.price
     adaptive = cluster._adaptive
     bounds = {"minimum": adaptive.minimum, "maximum": adaptive.maximum} if adaptive is not None else None
     silent = cluster.keeper.silent_since

@@ -21,6 +21,8 @@ from distributed.security import Security
 #: No batch job lives so long; a node's clock may be an hour behind.
 VALID = datetime.timedelta(days=400)
 SKEW = datetime.timedelta(hours=1)
+#: Where workers find their head; written last.
+SETTINGS = "worker.json"
 #: The files of a cluster's folder that others than the head read.
 CA, WORKER, WORKER_KEY, CLIENT, CLIENT_KEY = (
     "ca.pem",
@@ -102,10 +104,13 @@ def write(keys: Keys, folder: Path) -> None:
     """Put what workers and clients need into `folder` (made if need be, mode 0700), each file 0600.
 
     Raises:
-        OSError: the folder cannot be made or written; FileExistsError where one of the files is there already.
+        OSError: the folder cannot be made or written.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
+    for name in (SETTINGS, CA, WORKER, WORKER_KEY, CLIENT, CLIENT_KEY):
+        # An earlier head's, whose node died and whose job was put back into the queue: they fit nothing any more.
+        (folder / name).unlink(missing_ok=True)
     write_secret(folder / CA, keys.ca)
     write_secret(folder / WORKER, keys.worker.certificate)
     write_secret(folder / WORKER_KEY, keys.worker.key)

@@ -72,7 +72,7 @@ class DaskBroker:
         self.tokens: set[str] = set()
         self.hold = self.fail = self.hang = self.silent = self.closed = False
         self.refuse: tuple[int, dict[str, Any]] | None = None
-        self.version = 1
+        self.version = self.polls = 0
         self._keys: dict[str, dict[str, Any]] = {}
         self._changed = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -265,6 +265,7 @@ class _Workers(_Handler):
         self.finish(answer)
 
     async def get(self) -> None:
+        self.broker.polls += 1
         await self.broker.after(int(self.get_argument("after")), float(self.get_argument("wait")))
         self.finish(self.broker.listing())
 

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 from distributed import Client
+from doubles.dask_broker import Worker
 from harness.dask_head import CLUSTER, HeadProcess, running_head
 from perijove.spawners.dask import tls
+from perijove.spawners.dask.adaptive import fitting
+from perijove.spawners.dask.broker import Refused
 
 pytestmark = pytest.mark.slow
 
@@ -191,3 +194,89 @@ async def test_logs_status_dashboard_and_wrong_requests(tmp_path: Path) -> None:
         for body in ({"n": -1}, {"n": True}, {"n": 1, "else": 2}, {"n": "3"}):
             assert (await head.call("POST", "/control/scale", body))[0] == 400
         assert (await head.call("POST", "/control/adapt", {"minimum": 3, "maximum": 2}))[0] == 400
+
+
+async def test_an_answer_that_comes_after_nobody_is_wanted_any_more_leaves_no_worker(tmp_path: Path) -> None:
+    async with running_head(tmp_path) as head:
+        head.broker.hold = head.broker.silent = True
+        assert (await head.call("POST", "/control/scale", {"n": 3}))[0] == 200
+        assert (await head.call("POST", "/control/scale", {"n": 0}))[1]["target"] == 0
+        head.broker.silent = False
+        await head.until(lambda status: len(head.broker.workers) == 3)
+        await head.until(lambda status: not any(worker.wanted for worker in head.broker.workers.values()))
+        assert [asked["count"] for asked in head.broker.asked] == [3]
+
+
+async def test_a_proxy_that_answers_instead_of_the_broker_refuses_nothing(tmp_path: Path) -> None:
+    async with running_head(tmp_path) as head:
+        head.broker.hold, head.broker.refuse = True, (404, {"message": "no route"})
+        assert (await head.call("POST", "/control/scale", {"n": 2}))[0] == 200
+        assert "broker-silent" in codes(await head.status())
+        head.broker.refuse = None
+        await head.until(lambda status: status["counts"]["queued"] == 2)
+        assert len(head.broker.asked) == 1
+
+
+async def test_scaling_to_none_ends_workers_though_their_results_have_nowhere_to_go(tmp_path: Path) -> None:
+    async with running_head(tmp_path, workers=1) as head:
+        status = await head.until(lambda status: status["counts"]["connected"] == 1)
+        async with client(head, status["address"]) as dask:
+            await dask.scatter(list(range(100)))
+            await head.call("POST", "/control/scale", {"n": 0})
+            await head.until(lambda status: status["counts"]["connected"] == status["counts"]["running"] == 0)
+
+
+async def test_a_refusal_leaves_adaptive_scaling_and_what_was_agreed_as_they_were(tmp_path: Path) -> None:
+    async with running_head(tmp_path) as head:
+        head.broker.hold = True
+        await head.call("POST", "/control/scale", {"n": 1, "confirmed": True})
+        values = {"cost": 9, "limit": 5}
+        head.broker.refuse = (409, {"error": "confirm-cost", "message": "agree first", "values": values})
+        assert (await head.call("POST", "/control/scale", {"n": 5}))[0] == 409
+        head.broker.refuse = None
+        await head.broker.lose(next(iter(head.broker.workers)))
+        for worker in head.broker.workers.values():
+            worker.state = "lost"
+        await head.broker.change()
+        await head.until(lambda status: len(head.broker.asked) == 2)
+        assert head.broker.asked[-1]["confirmed"] is True, "a replacement costs what was agreed"
+        bounds = {"minimum": 0, "maximum": 4}
+        await head.call("POST", "/control/adapt", bounds)
+        head.broker.refuse = (409, {"error": "limit-workers", "message": "too many", "values": {}})
+        assert (await head.call("POST", "/control/scale", {"n": 50}))[0] == 409
+        assert (await head.status())["adaptive"] == bounds
+
+
+async def test_a_new_head_of_a_cluster_lets_go_of_the_dead_ones_workers_and_asks_for_its_own(tmp_path: Path) -> None:
+    async with running_head(tmp_path, times={"report": 60}) as head:
+        head.broker.hold = True
+        head.broker.workers["old-1"] = Worker("old-1", "old", 1, "queued")
+        assert head.broker.version == 0
+        await head.broker.change()
+        await head.until(lambda status: not head.broker.workers["old-1"].wanted)
+        await head.call("POST", "/control/scale", {"n": 2})
+        status = await head.until(lambda status: status["counts"]["queued"] == 2)
+        assert head.broker.cancels == [["old-1"]] and status["target"] == 2
+        assert head.broker.polls < 20, "a head waits for news, and does not ask all the time"
+
+
+async def test_a_head_may_open_as_many_files_as_its_node_allows(tmp_path: Path) -> None:
+    async with running_head(tmp_path) as head:
+        line = next(s for s in Path(f"/proc/{head.process.pid}/limits").read_text().splitlines() if "open files" in s)
+        soft, hard = line.split()[3:5]
+        assert soft == hard
+
+
+@pytest.mark.parametrize(
+    ("code", "values", "fit"),
+    [
+        ("limit-workers", {"most": 200, "asked": 500, "used": 50}, 150),
+        ("limit-cores", {"most": 100, "asked": 2000, "used": 50}, 12),
+        ("limit-cost", {"most": 10, "asked": 5000, "used": 10}, 0),
+        ("confirm-cost", {"cost": 5000 + 20, "limit": 100}, 8),
+        ("no-cluster", {}, 0),
+        ("limit-workers", {}, 0),
+    ],
+)
+def test_adaptive_scaling_asks_for_what_fits_below_a_limit(code: str, values: dict[str, int], fit: int) -> None:
+    assert fitting(Refused(409, code, "", values), 500, 10) == fit

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from perijove.spawners.dask.config import Config
 from perijove.spawners.dask.members import Members
 
@@ -53,6 +54,37 @@ def test_a_short_life_is_not_spent_on_waiting_for_successors() -> None:
     found.connect(["a"], 50.0)
     assert not found.mark_expiring(49)  # margin and lead are a quarter of the walltime at most
     assert names(found.mark_expiring(51)) == ["a"]
+
+
+@pytest.mark.parametrize("wrong", [-8 * 3600.0, -1800.0, 120.0, 8 * 3600.0])
+def test_a_clock_that_differs_from_the_nodes_neither_ends_workers_at_once_nor_keeps_them(wrong: float) -> None:
+    found = members()
+    found.add(["a"], 0.0)
+    found.take([row("a", "running", ends_by=iso(10 * WALLTIME + WALLTIME + wrong))])
+    found.connect(["a"], 10 * WALLTIME)  # it came at once: its life is what the node's clock says it is
+    assert not found.mark_expiring(10 * WALLTIME + 1)
+    assert names(found.mark_expiring(11 * WALLTIME - 46)) == ["a"]
+
+
+def test_a_job_that_began_a_while_before_it_was_seen_ends_when_the_centre_says() -> None:
+    found = members()
+    running(found, {"a": 3600 - 500}, now=200.0)
+    assert names(found.mark_expiring(3600 - 500 - 45 - 299)) == ["a"]
+
+
+def test_workers_of_an_earlier_head_are_known_to_be_strangers() -> None:
+    found = members()
+    found.add(["mine"], 0.0)
+    found.take([row("mine", "queued"), row("old", "queued", wanted=True), row("done", "lost"), row("off", "running")])
+    assert found.strangers() == ["old", "off"]
+    found.take([row("mine", "queued"), row("old", "queued", wanted=False)])
+    assert not found.strangers()
+
+
+def test_what_is_being_cancelled_and_runs_still_counts_as_running() -> None:
+    found = members()
+    found.take([row("gone", "running", wanted=False), row("silent", "unknown", before="running", wanted=False)])
+    assert found.counts()["running"] == 2
 
 
 def test_without_a_walltime_nothing_expires() -> None:

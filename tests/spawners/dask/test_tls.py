@@ -120,11 +120,21 @@ def test_only_the_owner_reads_the_folder_and_the_heads_key_is_not_in_it(keys: tl
     assert not any(keys.head.key in path.read_text() for path in folder.iterdir())
 
 
-def test_a_file_that_is_there_already_is_not_written_over(keys: tls.Keys, folder: Path) -> None:
-    before = (folder / tls.CA).read_text()
+def test_a_head_that_is_started_again_after_a_requeue_replaces_what_the_dead_one_left(
+    keys: tls.Keys, folder: Path
+) -> None:
+    tls.write_secret(folder / tls.SETTINGS, "{}")
+    again = tls.make("abc")
+    tls.write(again, folder)
+    assert (folder / tls.CA).read_text() == again.ca and not (folder / tls.SETTINGS).exists()
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+
+
+def test_a_secret_is_never_written_into_what_somebody_else_has_put_there(folder: Path) -> None:
+    (folder / "trap").symlink_to(folder / "elsewhere")
     with pytest.raises(FileExistsError):
-        tls.write(tls.make("abc"), folder)
-    assert (folder / tls.CA).read_text() == before
+        tls.write_secret(folder / "trap", "secret")
+    assert not (folder / "elsewhere").exists()
 
 
 def test_a_persons_dask_configuration_has_no_say(keys: tls.Keys, folder: Path) -> None:
