@@ -142,8 +142,7 @@ class Cluster(DaskCluster):
             self.status = Status.closed
             if self.scheduler_comm is not None:
                 await self.scheduler_comm.close_rpc()
-            if isinstance(error, asyncio.CancelledError):
-                await self._finder.give_up()
+            await self._finder.give_up()  # a session that was started for nothing would run, and cost
             if isinstance(error, Unreachable | OSError) and not isinstance(error, ClusterError):
                 values = {"name": self.name, "detail": str(error)}
                 raise ClusterError("unreachable", values) from None
@@ -180,9 +179,11 @@ class Cluster(DaskCluster):
         """End the cluster: its head, its workers, and its session where that is for it alone."""
         if self.status == Status.closed:
             return
-        if self._found is not None:
-            await self._found.close()
-        await self._disconnect()
+        try:
+            if self._found is not None:
+                await self._found.close()
+        finally:
+            await self._disconnect()
 
     async def _disconnect(self) -> None:
         Cluster._open.discard(self)

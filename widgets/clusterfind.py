@@ -26,8 +26,7 @@ from perijove.widgets.way import Answer, Place, Unreachable, Way, own_server
 HEAD = {"cores": 1, "memory": "2G"}
 #: Seconds: of a long poll for a session's news; for a head that is known to run; for one that is being started.
 POLL, KNOWN, NEW = 30.0, 60.0, 180.0
-#: Seconds between two attempts.
-AGAIN = 0.5
+AGAIN = 0.5  # seconds between two attempts
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,29}")
 
 
@@ -85,11 +84,17 @@ class Found:
 
     async def close(self) -> None:
         """Have it end: the head in good order, and then the broker, which knows what else belongs to it."""
-        with suppress(ClusterError):
+        refused = None
+        try:
             await self.ask("POST", "close", {})
+        except ClusterError as error:
+            refused = error if error.code == "unreachable" else None  # else it has no head any more
         if self.way is not None:
             with suppress(Unreachable):
                 await self.way.broker("DELETE", f"/clusters/{self.view['id']}")
+                return
+        if refused is not None:  # nobody has heard of it: the cluster runs on, and costs
+            raise refused
 
 
 class Finder:
@@ -185,8 +190,7 @@ class Finder:
         for key in ("walltime", "project"):
             if key in wanted.shape:
                 options[key] = wanted.shape[key]
-        answer = await self.way.broker("POST", "/sessions", {"server": name, "options": options})
-        session = answer.good()
+        session = (await self.way.start({"server": name, "options": options})).good()
         if session["kind"] != "dask":
             raise ClusterError("name-taken", {"name": name})
         self.made = str(session["id"])

@@ -37,6 +37,9 @@ async def serve_cluster(heads: Heads, options: str, server: Any, log: Any) -> No
     except (ClusterError, Unreachable) as error:
         log.error("perijove: the cluster cannot be made: %s", error)
         _failed = True
+    except Exception:
+        log.exception("perijove: the cluster cannot be made")
+        _failed = True
     server.stop()
 
 

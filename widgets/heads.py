@@ -15,12 +15,13 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from perijove.spawners.agent import make_socket_directory
 from perijove.spawners.agent_child import Child
@@ -32,8 +33,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 #: Seconds for a head to answer for the first time, and to end in good order.
 START_WAIT, END_WAIT = 90.0, 8.0
-#: Seconds between two looks whether a head still serves, and for the broker to be told of an end.
-LOOK, TELL = 0.1, 20.0
+#: Seconds between two looks whether a head still serves; for the broker to be told of an end, and between attempts.
+LOOK, TELL, AGAIN = 0.1, 20.0, 5.0
 #: Lines of a dead head's output that are kept.
 LAST_WORDS = 15
 #: Where the centre's description has no range of ports; see `perijove.spawners.centre.Ports`.
@@ -106,6 +107,8 @@ class Heads:
         self._heads: dict[str, Head] = {}
         self._watchers: set[asyncio.Task[None]] = set()
         self._making = asyncio.Lock()
+        self._told: set[str] = set()
+        self._tidied = not facts.session
 
     def get(self, name: str) -> Head | None:
         """The latest head with that name."""
@@ -128,18 +131,54 @@ class Heads:
         """
         async with self._making:
             way = self._way()
-            body = {"session": self._facts.session, "name": wanted.name, "shape": wanted.shape}
-            view = (await way.broker("POST", "/clusters", body)).good()
+            await self._tidy(way)
+            view = await self._registered(wanted, way)
             head = self._heads.get(str(view["name"]))
-            if head is not None and head.live and head.id == view["id"]:
-                return head
+            if head is not None and head.id == view["id"]:
+                if head.live:
+                    return head
+                # Its head died, and the broker has not been told: it is another cluster that is wanted now.
+                await self._tell(head.id, way)
+                view = await self._registered(wanted, way)
             try:
                 head = await self._start(view, wanted, way)
                 await self._until_it_answers(head)
             except BaseException:
-                await self._tell(str(view["id"]), way)
+                self._later(self._tell(str(view["id"]), way))
                 raise
             return head
+
+    async def _registered(self, wanted: NewCluster, way: Way) -> dict[str, Any]:
+        """The broker's view of the cluster. Raises ClusterError, Unreachable."""
+        body = {"session": self._facts.session, "name": wanted.name, "shape": wanted.shape}
+        return (await way.broker("POST", "/clusters", body)).good()
+
+    async def tidy(self) -> None:
+        """Close what this session had before its job was put back into the queue: heads are gone, workers would come
+        for nobody. Tries until the broker answers."""
+        while not self._tidied:
+            try:
+                async with self._making:
+                    await self._tidy(self._way())
+            except Unreachable:
+                await asyncio.sleep(TELL)
+            except ClusterError as error:
+                self._log.warning("perijove: clusters of an earlier server of this session: %s", error)
+                return
+
+    async def _tidy(self, way: Way) -> None:
+        """Once. A session that is there for its head alone keeps the cluster, and the new head clears up."""
+        if self._tidied:
+            return
+        owner = os.environ.get("JUPYTERHUB_USER", "")
+        query = f"?live=true&owner={quote(owner, safe='')}" if owner else "?live=true"
+        answer = await way.broker("GET", f"/clusters{query}")
+        mine = {head.id for head in self._heads.values()}
+        for view in answer.good()["clusters"]:
+            if view["session"] == self._facts.session and view.get("beside") and view["id"] not in mine:
+                self._log.warning("perijove: the cluster %s is closed: its head is gone", view["name"])
+                await way.broker("DELETE", f"/clusters/{view['id']}")
+        self._tidied = True
 
     async def _start(self, view: dict[str, Any], wanted: NewCluster, way: Way) -> Head:
         """Start the process. Raises ClusterError."""
@@ -147,7 +186,8 @@ class Heads:
         directory = make_socket_directory()
         command = [sys.executable, "-m", "perijove.spawners.dask.head"]
         config = json.dumps(self._config(view, wanted, way, directory)).encode()
-        environment = {"JUPYTERHUB_API_TOKEN": way.token}
+        # Not to be led astray by a file of the home directory that is called as a module.
+        environment = {"JUPYTERHUB_API_TOKEN": way.token, "PYTHONSAFEPATH": "1"}
         head = Head(identity, name, directory, Child(command, environment, "~", config))
         try:
             await head.child.start()
@@ -155,10 +195,13 @@ class Heads:
             shutil.rmtree(directory, ignore_errors=True)
             raise ClusterError("head-failed", {"name": name, "detail": str(error)}) from None
         self._heads[name] = head
-        watcher = asyncio.create_task(self._watch(head, way))
-        self._watchers.add(watcher)
-        watcher.add_done_callback(self._watchers.discard)
+        self._later(self._watch(head, way))
         return head
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._watchers.add(task)
+        task.add_done_callback(self._watchers.discard)
 
     def _config(self, view: dict[str, Any], wanted: NewCluster, way: Way, directory: Path) -> dict[str, Any]:
         """What a head is told; see `perijove.spawners.dask.config`."""
@@ -219,9 +262,13 @@ class Heads:
         await self._tell(head.id, way)
 
     async def _tell(self, identity: str, way: Way) -> None:
-        """Have the broker close a cluster that has no head."""
-        with suppress(Unreachable):
-            await way.broker("DELETE", f"/clusters/{identity}", seconds=TELL)
+        """Have the broker close a cluster that has no head; tries until it answers, or the server ends."""
+        while identity not in self._told:
+            with suppress(Unreachable):
+                if (await way.broker("DELETE", f"/clusters/{identity}", seconds=TELL)).status < 500:
+                    self._told.add(identity)
+                    return
+            await asyncio.sleep(AGAIN)
 
     async def control(self, head: Head, method: str, what: str, data: Any = None) -> Answer:
         """One request to a head. Raises Unreachable."""

@@ -75,6 +75,7 @@ class Perijove(ExtensionApp):
     _watching: asyncio.Task[None] | None = None
     _noting: asyncio.Task[None] | None = None
     _serving: asyncio.Task[None] | None = None
+    _tidying: asyncio.Task[None] | None = None
     heads: Any = None
     _ending = False
     _clock = 0.0
@@ -125,6 +126,7 @@ class Perijove(ExtensionApp):
             self._watching = asyncio.create_task(self._watch(self.plan))
         if self.heads is not None:
             self._noting = asyncio.create_task(self._note_work())
+            self._tidying = asyncio.create_task(self.heads.tidy())
             if serving_for := os.environ.pop("PERIJOVE_SERVES_CLUSTER", ""):
                 from perijove.widgets.daskserver import serve_cluster
 
@@ -132,7 +134,7 @@ class Perijove(ExtensionApp):
 
     async def stop_extension(self) -> None:
         """End the clusters. Stop watching, unless it is the watch that stops the server."""
-        for task in (None if self._ending else self._watching, self._noting, self._serving):
+        for task in (None if self._ending else self._watching, self._noting, self._serving, self._tidying):
             if task is not None:
                 task.cancel()
         if self.heads is not None:

@@ -7,9 +7,11 @@ laptop it is the address that people type, and a token. HTTP alone, with Tornado
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
@@ -105,6 +107,11 @@ class Place:
         return Answer(response.code, found)
 
 
+def _origin(address: str) -> tuple[str, str]:
+    parts = urlsplit(address)
+    return parts.scheme, parts.netloc.lower()
+
+
 def _json(body: bytes) -> dict[str, Any]:
     try:
         found = json.loads(body)
@@ -131,8 +138,11 @@ class Way:
             ClusterError: no-gateway, no-token, or bad-gateway (an address that is none).
         """
         facts = Facts.read(environment)
-        token = token or environment.get("JUPYTERHUB_API_TOKEN", "")
         address = gateway or facts.gateway
+        # A session's own token is for its own gateway, and for no other one that somebody names.
+        own = (facts.gateway, environment.get("JUPYTERHUB_PUBLIC_HUB_URL", ""))
+        if not facts.session or _origin(address) in {_origin(known) for known in own if known}:
+            token = token or environment.get("JUPYTERHUB_API_TOKEN", "")
         if not address:
             raise ClusterError("no-gateway", {})
         if not token:
@@ -151,6 +161,14 @@ class Way:
         """One request to the broker's API. Raises Unreachable."""
         place = Place(self.hub.origin, self.api, self.hub.host)
         return await place.ask(method, path, self.token, data, seconds=seconds)
+
+    async def start(self, body: Mapping[str, Any]) -> Answer:
+        """Ask for a session; where the answer is lost, again, which starts nothing twice. Raises Unreachable."""
+        for pause in (0.5, 2.0):
+            with suppress(Unreachable):
+                return await self.broker("POST", "/sessions", body)
+            await asyncio.sleep(pause)
+        return await self.broker("POST", "/sessions", body)
 
     async def server(self, owner: str, server: str) -> Place:
         """Where a server of a session answers. Raises Unreachable."""

@@ -17,6 +17,8 @@ from perijove.spawners.watcher import Listing
 
 #: Who closes a cluster whose session is over.
 SESSION_OVER = "the end of its session"
+#: Who closes one whose session's job was put back into the queue: its head is gone.
+REQUEUED = "the requeue of its session"
 
 
 class ClusterKeeper:
@@ -36,6 +38,9 @@ class ClusterKeeper:
         clusters, centre = self.context.clusters, self.context.centre.id
         for orphan in await clusters.orphans(centre):
             await clusters.close(orphan.id, SESSION_OVER)
+        for lost in await clusters.headless(centre):
+            # Its workers would come for nobody. A session that is there for the head alone makes a new one of it.
+            await (clusters.close(lost.id, REQUEUED) if lost.beside else clusters.let_go(lost.id))
         for cluster in await clusters.unfinished(centre):
             work = self.works.get(cluster.id)
             if work is None or work.cluster.version != cluster.version:

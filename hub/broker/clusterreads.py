@@ -10,6 +10,7 @@ from perijove.hub.broker.clusterrecords import Batch, Cluster, WorkerState
 from perijove.hub.broker.sessions import Sessions
 from perijove.hub.broker.store import clusters, sessions, worker_jobs, workers
 from perijove.hub.limits import Used
+from perijove.spawners.session import Stage
 from sqlalchemy import Connection, func, select
 
 #: Workers that have ended stay listed so long.
@@ -93,10 +94,25 @@ class ClusterReads:
         query = query.where(clusters.c.session.not_in(alive))
         return await self.database.read(lambda c: [Cluster.of(row) for row in c.execute(query)])
 
+    async def headless(self, centre: str) -> list[Cluster]:
+        """The live clusters at `centre` whose host session was put back into the queue: it cannot have a head."""
+        waits = [Stage.CHECKED.value, Stage.SUBMITTED.value, Stage.QUEUED.value]
+        without = select(sessions.c.id).where(sessions.c.stage.in_(waits))
+        query = select(clusters).where(clusters.c.centre == centre, clusters.c.live.is_(True))
+        query = query.where(clusters.c.session.in_(without))
+        return await self.database.read(lambda c: [Cluster.of(row) for row in c.execute(query)])
+
     async def going(self, ids: Sequence[str]) -> dict[str, bool]:
         """Of those of `ids` that are worker jobs of ours: whether they have not ended."""
-        query = select(worker_jobs.c.id, worker_jobs.c.ended).where(worker_jobs.c.id.in_(list(ids)[:1000]))
-        return await self.database.read(lambda c: {str(row.id): row.ended is None for row in c.execute(query)})
+
+        def work(c: Connection) -> dict[str, bool]:
+            found: dict[str, bool] = {}
+            for some in (ids[i : i + 500] for i in range(0, len(ids), 500)):  # all: who is missing here is cancelled
+                query = select(worker_jobs.c.id, worker_jobs.c.ended).where(worker_jobs.c.id.in_(some))
+                found |= {str(row.id): row.ended is None for row in c.execute(query)}
+            return found
+
+        return await self.database.read(work)
 
     async def used(self, owner: str, centre: str) -> Used:
         """What the workers of a person at a centre are, together."""

@@ -211,8 +211,11 @@ class Sessions:
         """The stages of those of `ids` that are sessions of ours."""
 
         def work(c: Connection) -> dict[str, Stage]:
-            query = select(sessions.c.id, sessions.c.stage).where(sessions.c.id.in_(list(ids)[:1000]))
-            return {str(row.id): Stage(row.stage) for row in c.execute(query)}
+            found: dict[str, Stage] = {}
+            for some in (ids[i : i + 500] for i in range(0, len(ids), 500)):  # all: who is missing here is cancelled
+                query = select(sessions.c.id, sessions.c.stage).where(sessions.c.id.in_(some))
+                found |= {str(row.id): Stage(row.stage) for row in c.execute(query)}
+            return found
 
         return await self.database.read(work)
 

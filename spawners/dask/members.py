@@ -71,7 +71,7 @@ class Member:
         # where it is further off than any prologue takes: then the clocks differ, and every worker would seem to be
         # at its end, or none.
         seen = min(times) + config.walltime
-        return known if known is not None and 0 <= seen - known + SKEW and seen - known <= PROLOGUE else seen
+        return known if known is not None and seen - PROLOGUE <= known <= seen + SKEW else seen
 
     def starts_within(self, now: float, soon: float) -> bool:
         """The batch system has started it, or expects to within `soon` seconds."""

@@ -103,10 +103,11 @@ def run(cluster: str, job: str, environment: Mapping[str, str], patience: float 
     import dask
     from distributed.cli.dask_worker import main as worker
     from distributed.comm.addressing import parse_address, parse_host_port
-    from distributed.utils import get_ip
+    from distributed.utils import get_ip, get_ipv6
 
     name = f"{job}-{task_of(environment)}"
-    host = get_ip(*parse_host_port(parse_address(settings["scheduler"])[1]))
+    head, port = parse_host_port(parse_address(settings["scheduler"])[1])
+    host = get_ipv6(head, port) if ":" in head else get_ip(head, port)
     scratch = make_scratch(settings.get("scratch"))
     # A person's own dask configuration may tune a worker, but not open it.
     dask.config.set({"distributed.comm.require-encryption": True})

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from broker.clusterworld import World
 from broker.harness import Gateway, until
+from perijove.hub.broker.records import Change
 from perijove.spawners.job import Reason, job_name
 from perijove.spawners.link import LinkError, LinkProblem
 from perijove.spawners.session import Stage
@@ -115,3 +116,30 @@ async def test_a_session_that_is_there_for_the_head_alone_ends_with_its_cluster(
     assert ended.asked_by == "ada" and ended.outcome == "cancelled"
     await world.closed()
     assert not gateway.centre.live()
+
+
+@pytest.mark.parametrize("kind", ["lab", "dask"])
+async def test_a_requeued_host_has_no_head_any_more_so_its_workers_are_let_go(
+    gateway: Gateway, world: World, kind: str
+) -> None:
+    cluster = await world.begin(kind)
+    await world.ask(2)
+    await world.until("queued", "queued")
+    host = await gateway.get_session(cluster.session)
+    await gateway.broker.sessions.change_all([host.id], lambda record: Change({"stage": Stage.QUEUED}))
+    await gateway.broker.keepers["alpha"].clusters.scan()
+    workers = await world.view()
+    assert not any(worker["wanted"] for worker in workers.values())
+    now = await world.cluster()
+    # Beside other work the person makes a new one; a session of the head's own starts its cluster again.
+    assert (now.live, now.closed_by) == ((None, "the requeue of its session") if kind == "lab" else (True, None))
+
+
+async def test_no_job_is_taken_for_a_stray_because_there_are_many(gateway: Gateway, world: World) -> None:
+    await world.begin()
+    names = await world.ask(1)
+    job = names[0].partition("-")[0]
+    many = [f"{gateway.broker.tag}{number:010d}" for number in range(1500)]
+    assert await world.desk.clusters.going([*many, job]) == {job: True}
+    host = (await world.cluster()).session
+    assert host in await gateway.broker.sessions.stages([*many, host])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 from pathlib import Path
 
@@ -262,8 +263,7 @@ async def test_a_new_head_of_a_cluster_lets_go_of_the_dead_ones_workers_and_asks
 
 async def test_a_head_may_open_as_many_files_as_its_node_allows(tmp_path: Path) -> None:
     async with running_head(tmp_path) as head:
-        line = next(s for s in Path(f"/proc/{head.process.pid}/limits").read_text().splitlines() if "open files" in s)
-        soft, hard = line.split()[3:5]
+        soft, hard = resource.prlimit(head.process.pid, resource.RLIMIT_NOFILE)
         assert soft == hard
 
 
