@@ -44,6 +44,8 @@ function makeWorkers(say, act) {
     const texts = parts.map(([name, text]) => [parts.length > 1 ? h("h5", {}, name) : null,
       h("pre", { tabindex: "0", role: "region", "aria-label": _("Log of {worker}", { worker: name || worker || "" }) }, text.trim() || _("It has written nothing yet."))]).flat();
     logs.replaceChildren(h("div", { class: "pjc-Row" }, title, shut), ...texts.filter(Boolean));
+    // The newest lines are what one opens a log for, and they stand at its end.
+    for (const text of logs.querySelectorAll("pre")) text.scrollTop = text.scrollHeight;
     title.focus();
   }
 
