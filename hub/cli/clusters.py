@@ -87,6 +87,8 @@ def show(cluster: str, url: str | None, token_file: Path | None, config: Path | 
     click.echo(table([_(title) for title in _HEAD], [_row(found)]))
     if workers:
         click.echo()
+        # Those that are there or come stand first: what has ended is listed for some minutes yet.
+        workers = sorted(workers, key=lambda entry: entry.get("state") in ("ended", "lost"))
         click.echo(table([_(title) for title in _WORKERS], [_worker(entry) for entry in workers]))
 
 
@@ -118,4 +120,6 @@ def _row(entry: Mapping[str, Any]) -> list[object]:
 def _worker(entry: Mapping[str, Any]) -> list[object]:
     state = worker_state(str(entry.get("state") or ""))
     why = reason(str(entry.get("reason") or ""))
-    return [entry.get("name"), state, why, *(entry.get(key) for key in ("node", "job_id", "ends_by"))]
+    # To the second, as any clock; what has ended has no end before it.
+    ends = "" if entry.get("state") in ("ended", "lost") else re.sub(r"\.\d+", "", str(entry.get("ends_by") or ""))
+    return [entry.get("name"), state, why, entry.get("node"), entry.get("job_id"), ends]

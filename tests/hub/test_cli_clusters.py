@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from typing import Any
 
 import httpx
@@ -67,6 +68,15 @@ def test_a_cluster_is_shown_with_each_worker_and_why_it_waits() -> None:
     assert "每小时费用" in chinese
     assert "排队中" in chinese
     assert "其他作业优先" in chinese
+
+
+def test_workers_that_are_there_stand_before_those_that_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = {"name": "gone-1", "state": "ended", "ends_by": "2026-11-24T12:27:23.843663+00:00"}
+    here = {"name": "here-1", "state": "running", "ends_by": "2026-11-24T12:30:31.691257+00:00"}
+    monkeypatch.setattr(sys.modules[__name__], "WORKERS", [gone, here])
+    one, other = run("clusters", "show", "dask-1").output.splitlines()[-2:]
+    assert one.split() == ["here-1", "running", "2026-11-24T12:30:31+00:00"]
+    assert other.split() == ["gone-1", "ended"]
 
 
 def test_a_cluster_is_stopped_by_its_name() -> None:
