@@ -54,11 +54,11 @@ WORDS: dict[str, tuple[str, str]] = {
         "这将每小时花费 {cost_per_hour} 点，超过需要确认的 {limit} 点：如确实需要，请加上 confirm=True。",
     ),
     "limit-workers": (
-        "One person may have {most} workers at this centre; {used} are there, {asked} more were asked for.",
+        "One person may have {most} workers at this centre; you have {used} and asked for {asked} more.",
         "每人在该中心最多可有 {most} 个工作进程；现有 {used} 个，又请求了 {asked} 个。",
     ),
     "limit-cores": (
-        "One person's workers may have {most} cores at this centre; {used} are in use, {asked} more were asked for.",
+        "One person's workers may have {most} cores at this centre; yours have {used}, {asked} more were asked for.",
         "每人的工作进程在该中心最多可用 {most} 个核心；已用 {used} 个，又请求了 {asked} 个。",
     ),
     "limit-cost": (

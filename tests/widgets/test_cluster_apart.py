@@ -119,7 +119,7 @@ async def test_what_is_refused_at_the_start_of_a_cluster_elsewhere_is_said_as_be
     cluster_rig.gateway.sessions[OTHER]["stage"] = "ready"
     try:
         cluster = await waiting
-        assert "may have 2 workers at this centre; 1 are there, 9 more" in capsys.readouterr().out
+        assert "may have 2 workers at this centre; you have 1 and asked for 9 more" in capsys.readouterr().out
         assert cluster.status.name == "running"
         await cluster.close()
     finally:
