@@ -28,12 +28,12 @@ class Times:
     """Seconds; tests make them small.
 
     `margin`: before a worker's end it must have let go of its results. `lead`: how early its successor is asked for,
-    until the cluster knows better, but never later than `floor`. `gone`:
-    how long a worker may be out of touch while its job runs. `quiet`: how long fewer workers must be
-    enough before adaptive scaling cancels queued ones. `soon`: a start expected within that is not cancelled. `tick`: between two looks at everything. `death`: a worker without its head leaves after that.
-    `silent`: how long a job may run without its worker connecting before that is told. `absent`: after that long it is
-    replaced; a worker that can say so itself has left before (`death`), and hundreds of workers that read the same
-    environment from a shared file system at once need minutes.
+    until the cluster knows better, but never later than `floor`. `gone`: how long a worker may be out of touch while
+    its job runs. `quiet`: how long fewer workers must be enough before adaptive scaling cancels queued ones. `soon`:
+    a start expected within that is not cancelled. `tick`: between two looks at everything. `death`: a worker without
+    its head leaves after that. `silent`: how long a job may run without its worker connecting before that is told.
+    `absent`: after that long it is replaced; a worker that can say so itself has left before (`death`), and hundreds
+    of workers that read the same environment from a shared file system at once need minutes.
     """
 
     margin: float = 45.0
