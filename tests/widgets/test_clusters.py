@@ -233,3 +233,20 @@ def gone(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
         return True
+
+
+async def test_a_server_that_starts_anew_closes_what_its_session_had_before(tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    async with DaskBroker(tmp_path / "base", CLUSTER) as broker, Gateway(broker) as gateway:
+        session = Session(tmp_path, gateway)
+        view = {"id": CLUSTER, "name": "old", "session": "sssssssssssss", "beside": True}
+        gateway.names["old"] = view
+        await session.start()
+        try:
+
+            async def closed() -> bool:
+                return broker.closed
+
+            await eventually(closed, seconds=60)
+        finally:
+            await session.stop()
