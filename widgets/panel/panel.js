@@ -12,7 +12,7 @@ function lookOf(counts, seen, ended, problem, _) {
   const target = seen.target ?? 0;
   if (counts.lost && counts.running < target) return ["bad", _("{lost} lost, {running} of {target} run", { ...counts, target })];
   if (!target && !counts.running) return ["calm", seen.adaptive ? _("No work at the moment") : _("No workers")];
-  return [counts.running >= target ? "ok" : "wait", _("{running} of {target} workers run", { running: counts.running, target: Math.max(target, counts.running) })];
+  return [Math.min(counts.running, counts.connected) >= target ? "ok" : "wait", _("{running} of {target} workers run", { running: counts.running, target: Math.max(target, counts.running) })];
 }
 
 function count(rows, given) {
@@ -145,6 +145,7 @@ function render({ model, el }) {
     else if (seen.broker && seen.broker !== "ok") words = _("The gateway does not answer. Workers that run go on; new ones must wait.");
     put(trouble, words);
     trouble.hidden = !words;
+    trouble.classList.toggle("pjc-is-wait", !ended);
   }
 
   function draw() {
