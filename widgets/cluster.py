@@ -182,6 +182,7 @@ class Cluster(DaskCluster):
         try:
             if self._found is not None:
                 await self._found.close()
+            self._found = None  # what is asked of it from now on is answered with "no live cluster"
         finally:
             await self._disconnect()
 

@@ -95,6 +95,8 @@ async def test_another_centres_cluster_is_waited_for_with_its_news_and_found_onc
         assert await client.submit(sum, range(10)) == 45
         await client.close()
         await cluster.close()
+        with pytest.raises(ClusterError, match="There is no live cluster"):
+            await cluster.scale(1)
         # The server of a cluster has no other purpose.
         assert other.process is not None
         assert await asyncio.wait_for(other.process.wait(), 60) == 0, other.log
