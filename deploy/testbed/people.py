@@ -10,11 +10,13 @@ import os
 import shutil
 from pathlib import Path
 
-from perijove.testbed.plan import CentrePlan
+from perijove.testbed.plan import COMMUNITY, CentrePlan
 from perijove.testbed.state import State, run, write
 
 #: MiB that fit into a person's home.
 HOME_SIZE = 256
+#: The shared account's: an example writes an array there that is larger than a worker's memory.
+SHARED_SIZE = 1024
 _GROUP = 29999
 
 
@@ -71,7 +73,8 @@ def make_homes(state: State, plan: CentrePlan) -> None:
     for account in plan.accounts:
         home = homes / account.name
         home.mkdir()
-        options = f"size={HOME_SIZE}m,mode=0700,uid={account.uid},gid={account.uid}"
+        size = SHARED_SIZE if account.name == COMMUNITY else HOME_SIZE
+        options = f"size={size}m,mode=0700,uid={account.uid},gid={account.uid}"
         run(["mount", "-t", "tmpfs", "-o", options, "perijove-testbed", str(home)])
         public = make_key(key_file(state, plan.name, account.name), f"perijove-testbed {plan.name} {account.name}")
         write(home / ".ssh/authorized_keys", public + "\n")
