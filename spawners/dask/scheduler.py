@@ -23,6 +23,9 @@ CONFIG: dict[str, Any] = {
     "distributed.comm.require-encryption": True,
     "distributed.scheduler.contact-address": None,
     "distributed.scheduler.idle-timeout": None,
+    # For each worker the scheduler keeps the last messages with their tasks, 2 kB each: 1,000 of them times 300 workers
+    # would be 600 MB, of a job that has 2 GiB or that a notebook lives in.
+    "distributed.admin.low-level-log-length": 50,
     "distributed.scheduler.dashboard.tls": {"ca-file": None, "key": None, "cert": None},
     # The session's server has judged the origin before anything reaches the unix socket.
     "distributed.scheduler.dashboard.bokeh-application.allow_websocket_origin": ["*"],
