@@ -179,9 +179,9 @@ async def test_two_who_ask_at_once_stay_within_the_limit(gateway: Gateway, api: 
 
 
 async def test_a_long_poll_waits_for_a_newer_version(gateway: Gateway, api: Api) -> None:
+    session = await host(gateway)
     gateway.centre.auto = False
-    record = await gateway.open(queue="cpu")
-    cluster = (await opened(api, record.id))["id"]
+    cluster = (await opened(api, session))["id"]
     await ask(api, cluster, 1)
 
     async def queued() -> dict[str, Any] | None:

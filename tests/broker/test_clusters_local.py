@@ -20,6 +20,7 @@ from perijove.spawners.centre import Centre, parse
 from perijove.spawners.job import JobState
 from perijove.spawners.link import Links
 from perijove.spawners.localqueue import LocalQueue
+from perijove.spawners.session import Stage
 from perijove.spawners.watcher import Pace
 
 #: Processes start more slowly than doubles.
@@ -95,6 +96,7 @@ async def test_workers_are_tasks_of_one_array_with_a_log_each(world: World, tmp_
     gateway = world.gateway
     await gateway.start()
     record = await gateway.open(cores=1)
+    await gateway.at(record.id, Stage.GRANTED, seconds=60)  # only a session that runs can have a head
     cluster = await world.desk.open(record, "real", {"cores": 1, "memory": "1G", "walltime": "10m"})
     world.id = cluster.id
     names = await world.ask(4)
