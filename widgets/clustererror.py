@@ -49,9 +49,9 @@ WORDS: dict[str, tuple[str, str]] = {
         "网关不接受此令牌：请在其令牌页面生成新的令牌。",
     ),
     "confirm-cost": (
-        "That would cost {cost_per_hour} credits an hour, more than the {limit} from which you are asked first: "
+        "That would cost {cost} credits an hour, more than the {limit} from which you are asked first: "
         "add confirm=True if you want it.",
-        "这将每小时花费 {cost_per_hour} 点，超过需要确认的 {limit} 点：如确实需要，请加上 confirm=True。",
+        "这将每小时花费 {cost} 点，超过需要确认的 {limit} 点：如确实需要，请加上 confirm=True。",
     ),
     "limit-workers": (
         "One person may have {most} workers at this centre; you have {used} and asked for {asked} more.",
@@ -80,7 +80,7 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
 }
 #: Values that are micro-credits.
-_MONEY = {"confirm-cost": ("cost_per_hour", "limit"), "limit-cost": ("most", "used", "asked")}
+_MONEY = {"confirm-cost": ("cost", "limit"), "limit-cost": ("most", "used", "asked")}
 
 
 class ClusterError(RuntimeError):
@@ -89,6 +89,10 @@ class ClusterError(RuntimeError):
     def __init__(self, code: str, values: Mapping[str, Any], message: str = "") -> None:
         self.code, self.values = code, dict(values)
         super().__init__(words(code, self.values, message))
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows: the sentence, as thirty lines of our and Dask's code above it tell nobody anything."""
+        return [f"{type(self).__name__}: {self}"]
 
     @classmethod
     def of_answer(cls, status: int, data: Mapping[str, Any], **more: Any) -> ClusterError:
