@@ -73,6 +73,7 @@ def dark(page: Any) -> None:
 def opened(visitor: Any, address: str, name: str) -> Any:
     """The notebook `name`, which has a kernel of its own, with its first cell run; gives the panel."""
     page = visitor.page
+    page.set_default_timeout(START)  # a busy machine is no fault of the panel's
     if name == "dark":
         dark(page)
     page.goto(f"{address}/doc/tree/{name}.ipynb?reset")
