@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from harness.lab import jupyterlab, notebook
+from playwright.sync_api import TimeoutError as Late
 from playwright.sync_api import expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -79,9 +81,14 @@ def opened(visitor: Any, address: str, name: str) -> Any:
     page.goto(f"{address}/doc/tree/{name}.ipynb?reset")
     page.locator(".jp-Notebook .jp-Cell .cm-content").first.click(timeout=START)
     page.locator('.jp-NotebookPanel-toolbar [data-status="idle"]').first.wait_for(timeout=START)
-    page.keyboard.press("Shift+Enter")
     panel = page.locator(".pjc").first
-    panel.wait_for(timeout=START)
+    for patience in (20_000, 20_000, START):
+        # JupyterLab forgets a cell that is run while it still restores its kernel, though it says "idle".
+        page.keyboard.press("Shift+Enter")
+        with contextlib.suppress(Late):
+            panel.wait_for(timeout=patience)
+            break
+        page.locator(".jp-Notebook .jp-Cell .cm-content").first.click()
     panel.locator("a.pjc-Button").wait_for()
     return panel
 
