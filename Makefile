@@ -32,7 +32,7 @@ test-real: $(READY)  ## On Debian as root: install and run the real batch system
 	@# In a process of its own: Playwright's synchronous interface keeps an event loop running, beside which no other can.
 	PERIJOVE_REAL=1 $(BIN)/python -m pytest -m browser
 
-soak: $(READY)  ## The rest of the kills at each step, which would make test-real too long
+soak: $(READY)  ## The rest of the kills at each step, and what takes minutes: too long for test-real
 	$(BIN)/python -m perijove.testbed.install
 	PERIJOVE_REAL=1 $(BIN)/python -m pytest -m soak
 

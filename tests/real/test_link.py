@@ -163,6 +163,7 @@ async def test_a_full_home_is_named_and_a_running_session_survives_it(own_testbe
         await job.end()
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(400)
 async def test_a_requeued_job_takes_fresh_keys_and_opens_again(own_testbed: Testbed) -> None:
     job = job_at(own_testbed, "alpha")

@@ -143,7 +143,7 @@ async def test_a_cancellation_that_fails_is_made_again_until_the_job_is_gone(sit
     await no_job(testbed, session)
 
 
-@pytest.mark.parametrize("centre", ["alpha", "gamma"])
+@pytest.mark.parametrize("centre", ["alpha", pytest.param("gamma", marks=pytest.mark.soak)])
 async def test_a_submission_that_a_controller_answers_too_late_comes_to_one_job(
     site: Flow, testbed: Testbed, centre: str
 ) -> None:
