@@ -51,7 +51,7 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """See the fields of the same names in the contract of `head.py`; `walltime` is None where workers have no end."""
+    """The fields are those of the JSON that `head.py` reads; `walltime` is None where workers have no end."""
 
     id: str
     name: str

@@ -81,12 +81,12 @@ async def test_a_cluster_that_ended_long_ago_is_removed_and_no_other(gateway: Ga
 
 
 async def test_the_host_session_is_told_what_its_head_needs(gateway: Gateway) -> None:
-    paths = {"base": "/work/{account}/.pj", "scratch": "/scratch/{account}"}
+    paths = {"base": "/data/{account}/.pj", "scratch": "/scratch/{account}"}
     described = centre("alpha", paths=paths, ports={"first": 30000, "last": 30999})
     gateway.simulated = {"alpha": SimulatedCentre(described)}
     world = World(gateway)
     cluster = await world.begin()
     record = replace(await gateway.get_session(cluster.session), request={"options": {"cluster": '{"name": "x"}'}})
     facts = Facts.read(facts_of(record, described).environment())
-    assert (facts.base, facts.scratch, facts.ports) == ("/work/gate/.pj", "/scratch/gate", "30000-30999")
+    assert (facts.base, facts.scratch, facts.ports) == ("/data/gate/.pj", "/scratch/gate", "30000-30999")
     assert json.loads(facts.options) == {"cluster": '{"name": "x"}'}

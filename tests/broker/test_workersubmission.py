@@ -27,14 +27,14 @@ def batch(count: int = 3, *, array: bool = True, **changes: Any) -> Batch:
 def test_the_job_names_its_cluster_and_itself_and_nothing_that_is_secret() -> None:
     described = centre(
         environment={"python": "/opt/{account}/bin/python", "prolog": ["module load x"]},
-        paths={"base": "/work/{account}/.pj/"},
+        paths={"base": "/data/{account}/.pj/"},
         queues=[{"name": "cpu", "at_centre": "batch", "account": "acc", "cores": 8, "memory": "8G"}],
     )
     spec = job_spec(described, batch())
     assert spec.command == (
         "/opt/chen/bin/python", "-m", "perijove.spawners.dask.worker", "abcdefghijklm", "abcnopqrstuvw"
     )  # fmt: skip
-    assert spec.directory == "/work/chen/.pj/abcnopqrstuvw" and spec.name == "pjabcnopqrstuvw"
+    assert spec.directory == "/data/chen/.pj/abcnopqrstuvw" and spec.name == "pjabcnopqrstuvw"
     assert (spec.queue, spec.account, spec.tasks, spec.prolog) == ("batch", "acc", 3, ("module load x",))
     assert job_spec(described, batch(project="mine")).account == "mine"
     assert job_spec(described, batch(1, array=False)).tasks == 0
