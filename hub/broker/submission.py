@@ -9,8 +9,9 @@ attempt makes its own, and the public half is written first.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import asyncssh
 from perijove.hub.broker import ending, transitions
@@ -19,7 +20,7 @@ from perijove.hub.broker.records import Record
 from perijove.spawners.batch import BatchError, BatchProblem, Command
 from perijove.spawners.centre import Centre
 from perijove.spawners.job import JobSpec, Reason
-from perijove.spawners.link import LinkError, LinkProblem
+from perijove.spawners.link import Account, LinkError, LinkProblem
 from perijove.spawners.watcher import outputs_of
 
 if TYPE_CHECKING:
@@ -121,7 +122,6 @@ async def _batch_failed(work: Work, error: BatchError) -> float | None:
 
 
 async def _launch(context: Context, record: Record, private: str, command: Command | None) -> dict[str, Any]:
-    timing = context.timing
     agent = {
         "session": record.id,
         "host_key": private,
@@ -130,18 +130,26 @@ async def _launch(context: Context, record: Record, private: str, command: Comma
     }
     if context.centre.scheduler.system == "local":
         agent["listen"] = ["127.0.0.1"]  # this very machine: its other addresses need not hear of it
+    files = {"agent.json": json.dumps(agent)}
+    return await launch(context, record.login, record.id, command, files)
+
+
+async def launch(
+    context: Context, login: Account, job: str, command: Command | None, files: Mapping[str, str]
+) -> dict[str, Any]:
+    """Have the launcher write `files` into the folder of `job` and run `command` there. Raises LinkError."""
+    seconds = context.timing.submit_timeout
     request = {
         "verb": "submit",
-        "session": record.id,
+        "session": job,
         "base": context.centre.paths.base,
         "argv": None if command is None else list(command.argv),
         "stdin": "" if command is None else command.stdin,
-        "files": {"agent.json": json.dumps(agent)},
-        "timeout": timing.submit_timeout,
+        "files": dict(files),
+        "timeout": seconds,
     }
-    link = context.links.get(context.centre, record.login)
     async with context.submitting:
-        return await link.launch(request, timeout=timing.submit_timeout + 10)
+        return await context.links.get(context.centre, login).launch(request, timeout=seconds + 10)
 
 
 def new_key() -> tuple[str, str]:
@@ -150,21 +158,46 @@ def new_key() -> tuple[str, str]:
     return key.export_private_key().decode("ascii"), key.export_public_key().decode("ascii").strip()
 
 
-def job_spec(centre: Centre, record: Record) -> JobSpec:
-    """The job of a session, every value of it validated."""
-    queue = centre.queue(record.queue)
-    account = record.login.run_as or record.login.name or centre.login.account
+class Asked(Protocol):
+    """What a session and a cluster have in common: whose jobs, and how large. Memory in MiB, walltime in seconds."""
+
+    @property
+    def queue(self) -> str: ...
+    @property
+    def cores(self) -> int: ...
+    @property
+    def memory(self) -> int: ...
+    @property
+    def gpus(self) -> int: ...
+    @property
+    def walltime(self) -> int: ...
+
+    @property
+    def login(self) -> Account:
+        """Whose account the job runs under."""
+
+
+def job_of(centre: Centre, asked: Asked, job: str, program: Sequence[str], project: str | None, **more: Any) -> JobSpec:
+    """The job called `job`, which runs the centre's Python with `program`, every value of it validated."""
+    queue = centre.queue(asked.queue)
+    account = asked.login.run_as or asked.login.name or centre.login.account
     base = centre.paths.base.replace("{account}", account)
     return JobSpec(
-        session=record.id,
-        queue=queue.label if queue else record.queue,
-        cores=record.cores,
-        memory=record.memory,
-        gpus=record.gpus,
-        walltime=record.walltime,
-        directory=f"{base.rstrip('/')}/{record.id}",
-        command=(centre.environment.python.replace("{account}", account), *AGENT),
+        session=job,
+        queue=queue.label if queue else asked.queue,
+        cores=asked.cores,
+        memory=asked.memory,
+        gpus=asked.gpus,
+        walltime=asked.walltime,
+        directory=f"{base.rstrip('/')}/{job}",
+        command=(centre.environment.python.replace("{account}", account), *program),
         prolog=centre.environment.prolog,
-        account=record.request.get("project") or (queue.account if queue else None),
+        account=project or (queue.account if queue else None),
         gpu_type=queue.gpu_type if queue else None,
+        **more,
     )
+
+
+def job_spec(centre: Centre, record: Record) -> JobSpec:
+    """The job of a session."""
+    return job_of(centre, record, record.id, AGENT, record.request.get("project"))

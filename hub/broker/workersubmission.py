@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from perijove.hub.broker import workerjobs
 from perijove.hub.broker.clusterrecords import Batch
 from perijove.hub.broker.config import backoff
-from perijove.hub.broker.submission import HOPELESS, NOTHING_DONE
-from perijove.spawners.batch import BatchError, BatchProblem, Command
+from perijove.hub.broker.submission import HOPELESS, NOTHING_DONE, job_of, launch
+from perijove.spawners.batch import BatchError, BatchProblem
 from perijove.spawners.centre import Centre
 from perijove.spawners.job import JobSpec, Reason
 from perijove.spawners.link import LinkError, LinkProblem
@@ -22,7 +22,6 @@ from perijove.spawners.watcher import outputs_of
 
 if TYPE_CHECKING:
     from perijove.hub.broker.clusterwork import ClusterWork
-    from perijove.hub.broker.context import Context
     from perijove.hub.broker.workerdesk import Desk
 
 WORKER = ("-m", "perijove.spawners.dask.worker")
@@ -55,7 +54,7 @@ async def _submit(work: ClusterWork, desk: Desk) -> float:
     if desk.batch.job.attempted is None:
         return 0.0  # nobody wants them any more
     try:
-        answer = await _launch(context, desk.batch, command)
+        answer = await launch(context, desk.batch.cluster.login, desk.batch.job.id, command, {})
         await context.reach("workers-after-submission")
         job_id = context.system.parse_submit(outputs_of(answer, 1)[0])
     except LinkError as error:
@@ -107,39 +106,9 @@ async def _batch_failed(work: ClusterWork, desk: Desk, error: BatchError) -> flo
     return 0.0
 
 
-async def _launch(context: Context, batch: Batch, command: Command) -> dict[str, Any]:
-    seconds = context.timing.submit_timeout
-    request = {
-        "verb": "submit",
-        "session": batch.job.id,
-        "base": context.centre.paths.base,
-        "argv": list(command.argv),
-        "stdin": command.stdin,
-        "files": {},
-        "timeout": seconds,
-    }
-    async with context.submitting:
-        return await context.links.get(context.centre, batch.cluster.login).launch(request, timeout=seconds + 10)
-
-
 def job_spec(centre: Centre, batch: Batch) -> JobSpec:
-    """The job of some workers, every value of it validated."""
+    """The job of some workers."""
     cluster, job = batch.cluster, batch.job
-    queue = centre.queue(cluster.queue)
-    account = cluster.login.run_as or cluster.login.name or centre.login.account
-    base = centre.paths.base.replace("{account}", account)
-    return JobSpec(
-        session=job.id,
-        queue=queue.label if queue else cluster.queue,
-        cores=cluster.cores,
-        memory=cluster.memory,
-        gpus=cluster.gpus,
-        walltime=cluster.walltime,
-        directory=f"{base.rstrip('/')}/{job.id}",
-        command=(centre.environment.python.replace("{account}", account), *WORKER, cluster.id, job.id),
-        prolog=centre.environment.prolog,
-        account=cluster.project or (queue.account if queue else None),
-        gpu_type=queue.gpu_type if queue else None,
-        requeue=False,
-        tasks=job.count if job.array else 0,
-    )
+    program = (*WORKER, cluster.id, job.id)
+    tasks = job.count if job.array else 0
+    return job_of(centre, cluster, job.id, program, cluster.project, requeue=False, tasks=tasks)

@@ -9,11 +9,10 @@ from typing import Any
 
 import click
 from perijove.hub.cli import api
+from perijove.hub.cli.answers import JSON, Name, entries, mapping
 from perijove.hub.cli.inwords import money, reason, worker_state
-from perijove.hub.cli.sessions import JSON, entries, mapping
 from perijove.hub.cli.tables import as_json, table
 from perijove.hub.cli.words import N_, _
-from perijove.spawners.visible import visible
 
 _HEAD = (
     N_("ID"),
@@ -29,19 +28,9 @@ _HEAD = (
 )
 _WORKERS = (N_("WORKER"), N_("STATE"), N_("REASON"), N_("NODE"), N_("JOB_ID"), N_("ENDS BY"))
 _STATES = ("running", "queued", "requested", "lost")
-
-
-class ClusterName(click.ParamType[str]):
-    """A cluster's id or the caller's own name for it, as `perijove clusters list` shows them."""
-
-    name = "CLUSTER"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The name, or a fault in words."""
-        if not re.fullmatch(r"[a-z][a-z0-9-]{0,31}", str(value)):
-            words = _("'{value}' is no cluster's name or id; `perijove clusters list` shows them")
-            self.fail(words.format(value=visible(value, 40)), param, ctx)
-        return str(value)
+CLUSTER = Name(
+    "CLUSTER", r"[a-z][a-z0-9-]{0,31}", N_("'{value}' is no cluster's name or id; `perijove clusters list` shows them")
+)
 
 
 @click.group()
@@ -73,7 +62,7 @@ def list_(
 
 
 @clusters.command()
-@click.argument("cluster", type=ClusterName())
+@click.argument("cluster", type=CLUSTER)
 @api.options
 @JSON
 def show(cluster: str, url: str | None, token_file: Path | None, config: Path | None, json_: bool) -> None:
@@ -93,7 +82,7 @@ def show(cluster: str, url: str | None, token_file: Path | None, config: Path | 
 
 
 @clusters.command()
-@click.argument("cluster", type=ClusterName())
+@click.argument("cluster", type=CLUSTER)
 @api.options
 @JSON
 def stop(cluster: str, url: str | None, token_file: Path | None, config: Path | None, json_: bool) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 from perijove.hub.cli import api
+from perijove.hub.cli.answers import JSON, Name, entries, mapping
 from perijove.hub.cli.inwords import event, reason, stage
 from perijove.hub.cli.tables import as_json, table
 from perijove.hub.cli.words import N_, _
@@ -29,20 +29,7 @@ _HEAD = {
 }
 #: How the words for a code are found.
 _WORDS = {"stage": stage, "reason": reason}
-JSON = click.option("--json", "json_", is_flag=True, help="The answer as JSON, for programs.")
-
-
-class SessionId(click.ParamType[str]):
-    """The id of a session: 13 lower-case letters and digits, as `perijove sessions list` shows it."""
-
-    name = "SESSION"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The id, or a fault in words."""
-        if not re.fullmatch(r"[a-z2-7]{1,32}", str(value)):
-            words = _("'{value}' is no session's id; `perijove sessions list` shows them")
-            self.fail(words.format(value=visible(value, 40)), param, ctx)
-        return str(value)
+SESSION = Name("SESSION", r"[a-z2-7]{1,32}", N_("'{value}' is no session's id; `perijove sessions list` shows them"))
 
 
 @click.group()
@@ -74,7 +61,7 @@ def list_(
 
 
 @sessions.command()
-@click.argument("session", type=SessionId())
+@click.argument("session", type=SESSION)
 @api.options
 @JSON
 def show(session: str, url: str | None, token_file: Path | None, config: Path | None, json_: bool) -> None:
@@ -94,7 +81,7 @@ def show(session: str, url: str | None, token_file: Path | None, config: Path | 
 
 
 @sessions.command()
-@click.argument("session", type=SessionId())
+@click.argument("session", type=SESSION)
 @api.options
 @JSON
 def stop(session: str, url: str | None, token_file: Path | None, config: Path | None, json_: bool) -> None:
@@ -109,7 +96,7 @@ def stop(session: str, url: str | None, token_file: Path | None, config: Path | 
 
 
 @sessions.command()
-@click.argument("session", type=SessionId())
+@click.argument("session", type=SESSION)
 @click.option("--follow", is_flag=True, help="Wait for further events until the session ends (Ctrl-C leaves it).")
 @api.options
 @JSON
@@ -137,19 +124,3 @@ def _row(entry: Mapping[str, Any]) -> list[object]:
 def _line(entry: Mapping[str, Any]) -> str:
     words = (stage(str(entry.get("stage") or "")), event(entry))
     return " ".join([visible(entry.get("at"), 40), *(visible(word, 300) for word in words if word)])
-
-
-def entries(answer: Any, name: str) -> list[Mapping[str, Any]]:
-    """The rows of an answer. Raises ApiFailed where there are none."""
-    if isinstance(answer, dict):
-        answer = answer.get(name)
-    if not isinstance(answer, list) or not all(isinstance(entry, dict) for entry in answer):
-        raise api.ApiFailed(_("the gateway's answer cannot be read: is it of another version?"))
-    return answer
-
-
-def mapping(answer: Any) -> Mapping[str, Any]:
-    """An answer that is one thing. Raises ApiFailed where it is not."""
-    if not isinstance(answer, dict):
-        raise api.ApiFailed(_("the gateway's answer cannot be read: is it of another version?"))
-    return answer

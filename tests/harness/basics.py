@@ -63,3 +63,12 @@ async def sign_in(client: httpx.AsyncClient, name: str, password: str) -> None:
     fields = {"username": name, "password": password, "_xsrf": xsrf[1]}
     answer = await client.post("/hub/login", data=fields, follow_redirects=False)
     assert answer.status_code == 302, answer.text
+
+
+def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
+    """As `eventually`, for tests that do not await: what `condition` gives once that is true."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.02)
+    return found

@@ -19,7 +19,7 @@ from harness.basics import free_ports
 CLUSTER, SESSION, OTHER = "abcdefghijklm", "sssssssssssss", "ooooooooooooo"
 TOKEN = "token-of-the-session-0123456789"
 API = "/services/perijove/api/v1"
-PREFIX = "/user/ada/work/"
+PREFIX = "/user/ada/lab/"
 #: A Jupyter server as `perijove.widgets.lab` makes it, but for the hub.
 CODE = """
 import os, sys
@@ -122,7 +122,7 @@ class Gateway:
             server = "" if body["session"] == SESSION else "apart"
             shape = {"cores": 1, "memory": 600, "gpus": 0, "walltime": None, "queue": "q", "project": None}
             view = {
-                "id": CLUSTER, "name": name, "session": body["session"], "owner": "ada", "server": server or "work",
+                "id": CLUSTER, "name": name, "session": body["session"], "owner": "ada", "server": server or "lab",
                 "live": True, "shape": shape | dict(body["shape"]), "price": PRICE, "centre": "here", "queue": "q",
                 "beside": body["session"] == SESSION,
             }  # fmt: skip

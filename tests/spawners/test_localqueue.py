@@ -6,26 +6,18 @@ import os
 import random
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.basics import until
 from perijove.spawners import localqueue_process as process
 from perijove.spawners.localqueue import LocalQueue, Refused, main
 from perijove.spawners.localqueue_plan import Size
 
 SMALL = Size(1, 100, 0)
 NODE = Size(4, 8000, 1)
-
-
-def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-    return found
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import random
 import signal
 import sqlite3
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.basics import until
 from perijove.spawners import localqueue_process as process
 from perijove.spawners.batch import BatchSystem, Command, Output, batch_system
 from perijove.spawners.centre import parse
@@ -21,14 +21,6 @@ from perijove.spawners.localqueue_plan import Size
 from perijove.spawners.localqueue_store import REMEMBERED, Store
 
 SMALL = Size(1, 100, 0)
-
-
-def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-    return found
 
 
 @pytest.fixture

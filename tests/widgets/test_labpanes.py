@@ -24,7 +24,7 @@ async def ask(rig: Rig, method: str, path: str, token: str = TOKEN) -> httpx.Res
         return await client.request(method, f"{rig.url}{PREFIX}{path}", headers={"Authorization": f"token {token}"})
 
 
-@pytest.mark.parametrize("where", ["work", "apart"])
+@pytest.mark.parametrize("where", ["lab", "apart"])
 async def test_a_pane_leads_to_the_clusters_own_page_and_everything_else_stays_the_labextensions(
     tmp_path: Path, where: str
 ) -> None:
@@ -33,11 +33,11 @@ async def test_a_pane_leads_to_the_clusters_own_page_and_everything_else_stays_t
         # The session's sidebar is set to a cluster that exists, here or in a session of its own.
         factory = {"DASK_LABEXTENSION__FACTORY__KWARGS": "{'name': 'mine'}", **LAB.environment}
         serves = {"PERIJOVE_SERVES_CLUSTER": json.dumps({"cluster": json.dumps({"name": "mine"})})}
-        session = Session(tmp_path, gateway, **factory, **(serves if where == "work" else {}))
+        session = Session(tmp_path, gateway, **factory, **(serves if where == "lab" else {}))
         other = Session(tmp_path, gateway, OTHER, **serves)
         rig = Rig(broker, gateway, session)
         try:
-            for one in [session] if where == "work" else [session, other]:
+            for one in [session] if where == "lab" else [session, other]:
                 await one.start()
                 await up(one)
             await eventually(lambda: asyncio.sleep(0, "mine" in gateway.names), seconds=60)
