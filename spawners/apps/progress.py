@@ -6,6 +6,7 @@ Pure but for `report`, which writes to the descriptor that the engine gave a fun
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ class Progress:
     r"""How a program's lines say how far it is, e.g. `Progress(r"Time = (?P<done>[\d.]+)", total=500)`.
 
     Attributes:
-        pattern: A regular expression, searched in each line (a line ends at a newline or a carriage return), with a group
+        pattern: A regular expression, searched in each line (one ends at a newline or a carriage return), with a group
             `done` and maybe `total`, or a group `percent`.
         total: What `done` reaches at the end, if the lines do not tell.
         adds: Each match tells what was done since the last one (bwa does that), not since the beginning.
@@ -61,11 +62,11 @@ class Meter:
 
 
 def _bounded(fraction: float) -> float:
-    return min(max(fraction, 0.0), 1.0) if fraction == fraction else 0.0
+    return 0.0 if math.isnan(fraction) else min(max(fraction, 0.0), 1.0)
 
 
 def report(fraction: float, words: str = "") -> None:
-    """Says, from inside a function of a pipeline, how far it is (0 to 1) and what it does; outside of a run it does nothing."""
+    """Says, in a function of a pipeline, how far it is (0 to 1) and what it does; outside of a run it does nothing."""
     channel = os.environ.get(CHANNEL)
     if channel:
         tell(int(channel), {"fraction": _bounded(float(fraction)), "words": str(words)[:200]})

@@ -1,8 +1,8 @@
 """What a pipeline is made of: steps, and what a step does. Plain values; nothing here runs anything.
 
-A step runs a command (an argument list, never a shell string), a pipe of commands, or a function of the pipeline. It runs
-in a fresh, empty directory that is its working directory, so what it makes it writes under plain relative names; what
-earlier steps made it reads from `case.file(name)`.
+A step runs a command (an argument list, never a shell string), a pipe of commands, or a function of the pipeline. It
+runs in a fresh, empty directory that is its working directory, so what it makes it writes under plain relative names;
+what earlier steps made it reads from `case.file(name)`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from perijove.spawners.apps.progress import Progress
 #: What an argument may be; numbers are written as Python writes them.
 Argument = str | Path | int | float
 
-_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 #: Begins the name of what a step makes for the results; everything else is for later steps.
 RESULTS = "results/"
@@ -27,8 +27,8 @@ RESULTS = "results/"
 class Unfit(Exception):
     """What the person gave, or what a step made of it, cannot be worked with; the words say why, for the person.
 
-    Raised in a function of a pipeline (the run ends with `bad-input`) or in a check (`check-failed`, or `bad-input` when
-    it names the `input` that is to blame).
+    Raised in a function of a pipeline (the run ends with `bad-input`) or in a check (`check-failed`, or `bad-input`
+    when it names the `input` that is to blame).
     """
 
     def __init__(self, en: str, zh: str, input: str = "") -> None:
@@ -144,12 +144,13 @@ class Step:
         do: What it does.
         part: Which of them this is: a year, a region, a shot ("chr1").
         after: Steps that must have finished: a name (all its parts) or "name@part".
-        makes: Names of files or folders it makes in its directory; they go to `case.work`, "results/x" to `case.results`.
+        makes: Names of files or folders it makes in its directory; they go to `case.work`, "results/x" to
+            `case.results`.
         cores, memory: What it uses; memory in MiB, 0 if little.
         retries: How often it is tried again after a failure that may pass.
         limit: Seconds after which a try is ended.
-        check: A function at the top level of pipeline.py, `check(case, folder)`, that looks at what was made in `folder`
-            and raises `Unfit` when it is no good.
+        check: A function at the top level of pipeline.py, `check(case, folder)`, that looks at what was made in
+            `folder` and raises `Unfit` when it is no good.
     """
 
     name: str
@@ -165,7 +166,7 @@ class Step:
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
-            raise BadPipeline(f"{self.name!r} is no name of a step: a-z, 0-9 and -, at most 32 characters")
+            raise BadPipeline(f"{self.name!r} is no name of a step: a-z, 0-9, _ and -, at most 32 characters")
         if self.part and not _PART.fullmatch(self.part):
             raise BadPipeline(
                 f"{self.part!r} is no name of a part of {self.name}: letters, digits, . _ and -, at most 64"
