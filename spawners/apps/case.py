@@ -34,6 +34,8 @@ class Case:
         results: Where a step's "results/x" go.
         language: "en" or "zh", for words in figures.
         codes: Versions of the codes that the way uses.
+        programs, datasets: Where programs and data are; read them through `program` and `data`.
+        used: Names of the data that were asked for.
     """
 
     inputs: Mapping[str, Any]
@@ -46,6 +48,7 @@ class Case:
     codes: Mapping[str, str] = field(default_factory=dict)
     programs: Mapping[str, str] = field(default_factory=dict)
     datasets: Mapping[str, Path] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set, compare=False)
 
     def program(self, code: str) -> str:
         """The program of one of the manifest's codes, with its path.
@@ -65,9 +68,11 @@ class Case:
             MissingCode: it is not here.
         """
         try:
-            return Path(self.datasets[name])
+            path = Path(self.datasets[name])
         except KeyError:
             raise MissingCode(name) from None
+        self.used.add(name)
+        return path
 
     def file(self, name: str) -> Path:
         """Where an earlier step's `name` is; "results/x" is in the results.
@@ -83,13 +88,13 @@ class Case:
 
     def to_json(self) -> str:
         """As text for another process."""
-        return json.dumps(asdict(self), default=_path)
+        return json.dumps(asdict(self) | {"used": None}, default=_path)
 
     @classmethod
     def from_json(cls, text: str) -> Case:
         """The case that `to_json` wrote."""
         given = json.loads(text, object_hook=_unpath)
-        return cls(**given)
+        return cls(**given | {"used": set()})
 
 
 def place(work: Path, results: Path, name: str) -> Path:
