@@ -1,7 +1,7 @@
 """The child process that runs one function of a pipeline; and how a pipeline's module is loaded.
 
-Light: what the function needs it imports itself. The order comes through standard input, words and result go back on the
-descriptor named by `CHANNEL`; standard output and error are the step's log.
+Light: what the function needs it imports itself. The order comes through standard input, words and result go back on
+the descriptor named by `CHANNEL`; standard output and error are the step's log.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def load(pipeline: Path) -> ModuleType:
 def where(error: BaseException) -> str:
     """The last place of an error in the app's own files."""
     frames = traceback.extract_tb(error.__traceback__)
-    ours = [frame for frame in frames if "perijove/spawners" not in frame.filename and "importlib" not in frame.filename]
+    ours = [
+        frame for frame in frames if "perijove/spawners" not in frame.filename and "importlib" not in frame.filename
+    ]
     return f" (line {ours[-1].lineno} of {Path(ours[-1].filename).name})" if ours else ""
 
 

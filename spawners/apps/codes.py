@@ -32,7 +32,10 @@ _WORDS: dict[str, tuple[str, str]] = {
     "command-failed": ("{what} ended with an error.", "{what} 出错退出。"),
     "no-output": ("It ended without an error, but did not make {what}.", "程序没有报错，但没有生成 {what}。"),
     "empty-output": ("It ended without an error, but {what} is empty.", "程序没有报错，但 {what} 是空的。"),
-    "timed-out": ("It was ended after {what} seconds, the limit of this step.", "已达到此步骤的时限（{what} 秒），已终止。"),
+    "timed-out": (
+        "It was ended after {what} seconds, the limit of this step.",
+        "已达到此步骤的时限（{what} 秒），已终止。",
+    ),
     "disk-full": ("There is no room left on the disk, or the quota is used up.", "磁盘空间不足，或存储配额已用完。"),
     "out-of-memory": ("{what} ran out of memory.", "{what} 内存不足。"),
     "killed": ("{what} was ended from outside.", "{what} 被外部终止。"),
@@ -40,14 +43,26 @@ _WORDS: dict[str, tuple[str, str]] = {
     "internal": ("The app itself is at fault: {what}", "应用本身有错误：{what}"),
 }
 _ADVICE: dict[str, tuple[str, str]] = {
-    "missing-code": ("Choose a centre where this app is ready, or have it installed.", "请选择已就绪的超算中心，或请人安装。"),
+    "missing-code": (
+        "Choose a centre where this app is ready, or have it installed.",
+        "请选择已就绪的超算中心，或请人安装。",
+    ),
     "bad-input": ("Change this input and run it again.", "请修改该输入后重新运行。"),
     "command-failed": ("The last lines of the program say what was wrong.", "程序的最后几行输出说明了原因。"),
-    "no-output": ("The last lines of the program may say why; try other inputs.", "请查看程序的最后几行输出，或换一组输入再试。"),
+    "no-output": (
+        "The last lines of the program may say why; try other inputs.",
+        "请查看程序的最后几行输出，或换一组输入再试。",
+    ),
     "empty-output": ("Try other inputs: there was nothing to work on.", "请换一组输入再试：没有可处理的内容。"),
     "timed-out": ("Choose a smaller case or more cores.", "请缩小算例规模或增加核数。"),
-    "disk-full": ("Delete what you no longer need at the centre, then go on.", "请删除该中心上不再需要的文件，然后继续运行。"),
-    "out-of-memory": ("Choose a smaller case, or a session with more memory.", "请缩小算例规模，或申请更大内存的会话。"),
+    "disk-full": (
+        "Delete what you no longer need at the centre, then go on.",
+        "请删除该中心上不再需要的文件，然后继续运行。",
+    ),
+    "out-of-memory": (
+        "Choose a smaller case, or a session with more memory.",
+        "请缩小算例规模，或申请更大内存的会话。",
+    ),
     "killed": ("Go on with the run: what was finished is kept.", "请继续运行：已完成的步骤会保留。"),
     "check-failed": ("Try other inputs.", "请换一组输入再试。"),
     "internal": ("Tell the app's authors, with the log.", "请把日志发给应用的作者。"),

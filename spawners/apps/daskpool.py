@@ -1,9 +1,9 @@
-"""Steps on the workers of a Dask cluster: Dask carries a try to the worker that this pool chose, and its outcome back.
+"""Steps on the workers of a Dask cluster: Dask carries a try to the worker that this pool chose, and the outcome back.
 
-The pool counts cores and memory itself, as Dask's threads know nothing of programs that use several, and it sees to lost
-workers itself: a try whose worker is gone is told as lost at once. Files go through the run's folder, which all workers
-must see. So does progress: a small file beside the try's scratch directory. And so does the order to stop: a try goes on
-only as long as `runner.json` names its runner, for Dask cannot interrupt a thread.
+The pool counts cores and memory itself, as Dask's threads know nothing of programs that use several, and it sees to
+lost workers itself: a try whose worker is gone is told as lost at once. Files go through the run's folder, which all
+workers must see. So does progress: a small file beside the try's scratch directory. And so does the order to stop: a
+try goes on only as long as `runner.json` names its runner, for Dask cannot interrupt a thread.
 """
 
 from __future__ import annotations
@@ -151,8 +151,7 @@ class OnDask:
             except Exception as error:
                 event = Lost(placed.task.key, f"what the worker made of it did not arrive: {error}")
         elif future.status == "error" and not self._is_loss(future):
-            error = future.exception()
-            event = Ended(placed.task.key, Outcome().fails("internal", f"on the worker: {error!r}"))
+            event = Ended(placed.task.key, Outcome().fails("internal", f"on the worker: {future.exception()!r}"))
         else:
             event = Lost(placed.task.key, f"the worker {placed.worker} was lost")
         placed.tell(event)

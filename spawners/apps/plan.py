@@ -1,8 +1,8 @@
 """From a run's order to what will be done: inputs checked, codes and files found, the pipeline asked for its steps.
 
-`run.json` is the order: {"app", "digest", "app_folder", "inputs", "language", "cores", "memory", "owner", "centre", ...},
-and maybe "datasets" (paths of the centre's data sets by name), "home" (where the person's files are) and "roots" (further
-folders into which links in the home may lead, such as a scratch file system).
+`run.json` is the order: {"app", "digest", "app_folder", "inputs", "language", "cores", "memory", "owner", "centre"...},
+and maybe "datasets" (paths of the centre's data sets by name), "home" (where the person's files are) and "roots"
+(further folders into which links in the home may lead, such as a scratch file system).
 """
 
 from __future__ import annotations
@@ -115,7 +115,9 @@ def plan(folder: Path, app: App, cores: int) -> Plan:
     """
     order = json.loads((folder / "run.json").read_bytes())
     if order.get("digest") and order["digest"] != app.digest:
-        raise Unready(Outcome().fails("internal", f"{app.folder} holds another version of {app.name} than was asked for"))
+        raise Unready(
+            Outcome().fails("internal", f"{app.folder} holds another version of {app.name} than was asked for")
+        )
     found = look(app, order.get("datasets"))
     if found.way is None:
         raise Unready(_no_way(app, found))

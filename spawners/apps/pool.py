@@ -1,7 +1,7 @@
 """Where steps run: in this machine's cores (`Here`); on the workers of a Dask cluster see `daskpool`.
 
-A pool admits a step when it has room for it, carries out its tries, and tells what happens through one function that may
-be called from any thread.
+A pool admits a step when it has room for it, carries out its tries, and tells what happens through one function that
+may be called from any thread.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class Pool(Protocol):
         """How many cores there are."""
 
     def room(self, cores: int, memory: int) -> bool:
-        """Whether a step of so many cores and MiB can start now. One that is too large for the pool has room when nothing
-        else runs: it may be slow, but it must not wait for ever."""
+        """Whether a step of so many cores and MiB can start now. One that is too large for the pool has room when
+        nothing else runs: it may be slow, but it must not wait for ever."""
 
     def start(self, task: Task, memory: int, tell: Callable[[Event], None]) -> None:
         """Starts a try."""

@@ -1,10 +1,10 @@
 """Runs a command or a pipe of commands: started without a shell, watched, measured and taken down whole.
 
 Each command leads a process group of its own and carries a mark in its environment: `RUN:KEEPER:BORN:TRY`, the run's
-folder, the process that watches it (with its start time, as process ids come again), and the try. So a try ends with all
-that it started, even what left the group; and what a keeper left behind that was killed itself is found by the next one
-(`sweep`). Peak memory is the kernel's count of each command (`wait4`), or where that shows only what this process had
-when it forked, the largest value seen in /proc.
+folder, the process that watches it (with its start time, as process ids come again), and the try. So a try ends with
+all that it started, even what left the group; and what a keeper left behind that was killed itself is found by the next
+one (`sweep`). Peak memory is the kernel's count of each command (`wait4`), or where that shows only what this process
+had when it forked, the largest value seen in /proc.
 """
 
 from __future__ import annotations
@@ -134,7 +134,8 @@ class Child:
         self.code = self.popen.returncode = os.waitstatus_to_exitcode(status)
         self.cpu = usage.ru_utime + usage.ru_stime
         peak = usage.ru_maxrss << 10
-        self.memory = peak if peak > self.floor else (self.seen or peak)
+        # What it inherited when it was forked hides what it used itself; one too short to be seen counts as nothing.
+        self.memory = peak if peak > self.floor else self.seen
 
     def signal(self, number: int) -> None:
         """A signal to its process group."""
@@ -220,8 +221,14 @@ class Watch:
                 self._spawn(command, source, sink, say, environment, inherited)
                 source = following
 
-    def _spawn(  # noqa: PLR0913  (what a process is started with)
-        self, command: Command, source: int, sink: int, say: int, environment: dict[str, str], inherited: tuple[int, ...]
+    def _spawn(
+        self,
+        command: Command,
+        source: int,
+        sink: int,
+        say: int,
+        environment: dict[str, str],
+        inherited: tuple[int, ...],
     ) -> None:
         argv = [str(word) for word in command.argv]
         try:

@@ -1,15 +1,14 @@
 """What finished steps leave: their records, by which a run that goes on knows what need not be done again.
 
-A step's record holds a fingerprint of all that went in (what it does, the inputs, the pipeline's own digest, versions of
-codes, files from outside by size and time, and the checksums of all that earlier steps made) and checksums of what came
-out. The record is written after its files are in their places: without it they do not count.
+A step's record holds a fingerprint of all that went in (what it does, the inputs, the pipeline's own digest, versions
+of codes, files from outside by size and time, and the checksums of all that earlier steps made) and checksums of what
+came out. The record is written after its files are in their places: without it they do not count.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -136,7 +135,7 @@ class Records:
                 place = target(self._folder, name)
                 place.parent.mkdir(parents=True, exist_ok=True)
                 _remove(place)
-                os.replace(outcome.scratch / name, place)
+                (outcome.scratch / name).replace(place)
                 times[name] = place.stat().st_mtime_ns
             shutil.rmtree(outcome.scratch, ignore_errors=True)
         record = Record(

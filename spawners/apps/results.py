@@ -1,7 +1,7 @@
 """What a run's functions returned, merged with the manifest into the results that people see.
 
-The functions name numbers, figures, tables, files and a reading; titles, units and limits come from the manifest, sizes
-and checksums from the files. A number that is none (NaN, infinite) ends the run: it must not stand in a page as a result.
+The functions name numbers, figures, tables, files and a reading; titles, units and limits come from the manifest,
+sizes and checksums from the files. A number that is none (NaN, infinite) ends the run: it must not stand as a result.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ def _merge(returned: Iterable[Any]) -> dict[str, dict[str, Any]]:
         if not isinstance(one, Mapping):
             continue
         if one.keys() - _KEYS:
-            raise BadPipeline(f"results have no {', '.join(sorted(map(str, one.keys() - _KEYS)))}, only {sorted(_KEYS)}")
+            raise BadPipeline(
+                f"results have no {', '.join(sorted(map(str, one.keys() - _KEYS)))}, only {sorted(_KEYS)}"
+            )
         for key, value in one.items():
             if not isinstance(value, Mapping):
                 raise BadPipeline(f"the results' {key} must be a mapping from names")

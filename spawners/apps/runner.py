@@ -2,7 +2,7 @@
 
 One thread decides: it starts steps whose predecessors are done and for which the pool has room, takes what the pool
 tells, moves what good tries made to its place, and writes `state.json`. One runner at a time has a folder (a lock that
-dies with it); what a runner that was killed left half-done is cleared away by the next one, and what it finished is kept.
+dies with it); what a runner that was killed left half-done is cleared away by the next one, and what it finished stays.
 
 `python -m perijove.spawners.apps.runner FOLDER` runs it in this machine's cores; SIGTERM cancels the run in order.
 """

@@ -119,7 +119,7 @@ class State:
             rests = [rest for part in unfinished if (rest := _rest(part, one, now)) is not None]
             if len(rests) < len(unfinished):
                 return None
-            total += max(max(rests), sum(rests) / min(self.cores, len(rests)))
+            total += max(*rests, sum(rests) / min(self.cores, len(rests)))
         return round(total, 1)
 
     def _rounds(self, parts: int) -> float:
@@ -192,7 +192,7 @@ def _together(parts: list[Part]) -> PartState:
     states = {part.state for part in parts}
     for state in ("failed", "running", "cancelled"):
         if state in states:
-            return state  # type: ignore[return-value]
+            return state
     if states == {"kept"}:
         return "kept"
     if states <= {"done", "kept"}:

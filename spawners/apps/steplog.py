@@ -1,7 +1,7 @@
 """A step's log: its beginning and its end, however much the programs say, and the last lines for a person.
 
-The beginning goes to the file at once; of the rest the last `TAIL` bytes are kept and written every few seconds, so that
-a program that writes gigabytes of warnings fills neither disk nor memory.
+The beginning goes to the file at once; of the rest the last `TAIL` bytes are kept and written every few seconds, so
+that a program that writes gigabytes of warnings fills neither disk nor memory.
 """
 
 from __future__ import annotations

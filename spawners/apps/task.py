@@ -1,7 +1,7 @@
 """One try of a step, wherever it runs: what to do goes in, what came of it comes out; both can be sent to a worker.
 
-A try runs in a scratch directory of its own in the run's folder. It leaves there what it made, if all of it is good, and
-nothing otherwise; the runner then moves it to its place. Nobody but the runner touches anything else in the folder.
+A try runs in a scratch directory of its own in the run's folder. It leaves there what it made, if all of it is good,
+and nothing otherwise; the runner then moves it to its place. Nobody but the runner touches anything else in the folder.
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ class _Try:
             outcome.fails("timed-out", f"{self.task.limit:g}")
         elif ended.why:
             outcome.code = ended.why
-        if blame is not None and not (isinstance(self.task.do, Call) or self.task.check and outcome.made):
+        if blame is not None and not (isinstance(self.task.do, Call) or (self.task.check and outcome.made)):
             outcome.command = [str(word) for word in commands[blame].argv]
         if blame is not None and not outcome.code:
             killed = ended.codes[blame] == -9
