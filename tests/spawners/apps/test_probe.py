@@ -98,9 +98,9 @@ def test_packages_are_found_without_importing_them() -> None:
         assert probe.version_of(Code.model_validate({"import": name, "title": "t"})) is None
 
 
-def test_the_first_complete_way_is_taken_and_what_is_missing_says_how_to_get_it(changed: Change) -> None:
-    changed('[[ways]]\nname = "python"', '[[ways]]\nname = "fast"\ncodes = ["thing"]\ntitle = { en = "F", zh = "快" }\n\n'
-            '[[ways]]\nname = "python"')  # fmt: skip
+def test_the_first_complete_way_is_taken_and_what_lacks_says_how_to_get_it(changed: Change) -> None:
+    fast = '[[ways]]\nname = "fast"\ncodes = ["thing"]\ntitle = { en = "F", zh = "快" }\n\n'
+    changed('[[ways]]\nname = "python"', f'{fast}[[ways]]\nname = "python"')
     folder = changed(
         "# The first way",
         '[codes.thing]\nprogram = "no-such-program"\ntitle = "T"\napt = "thing"\nmodule = "thing/1"\n\n# The first way',
