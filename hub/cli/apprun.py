@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from perijove.hub.cli.words import _
+from perijove.spawners.visible import visible
 
 if TYPE_CHECKING:
     from perijove.spawners.apps.manifest import App
@@ -44,8 +45,8 @@ class _Apps(click.Group):
         """The command of the app that `args` begins with, or a fault in words."""
         command = self.get_command(ctx, args[0])
         if command is None:
-            words = _("there is no app {name!r}; `perijove apps list` shows them, a folder is given as ./FOLDER")
-            raise click.UsageError(words.format(name=args[0]))
+            words = _("there is no app '{name}'; `perijove apps list` shows them, a folder is given as ./FOLDER")
+            raise click.UsageError(words.format(name=visible(args[0], 60)))
         return args[0], command, args[1:]
 
 

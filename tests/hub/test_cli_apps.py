@@ -7,13 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from harness.basics import until
 from perijove.hub.cli import main
 from perijove.hub.publish import publish
 from perijove.spawners.apps import skeleton
@@ -159,7 +158,7 @@ def test_ctrl_c_ends_a_run_in_order(app: Path, here: Path) -> None:
     argv = [sys.executable, "-m", "perijove.hub.cli", "apps", "run", "./wave", "--folder", "r"]
     running = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)
     try:
-        wait_for(here / "r" / "state.json", lambda report: any(s["state"] == "running" for s in report["steps"]))
+        until(lambda: running_step(here / "r" / "state.json"))
         running.send_signal(signal.SIGINT)
         _, said = running.communicate(timeout=30)
     finally:
@@ -169,14 +168,9 @@ def test_ctrl_c_ends_a_run_in_order(app: Path, here: Path) -> None:
     assert json.loads((here / "r" / "state.json").read_text())["state"] == "cancelled"
 
 
-def wait_for(file: Path, good: Any, seconds: float = 60.0) -> None:
-    """Until the JSON in `file` is `good`."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if file.exists() and good(json.loads(file.read_text())):
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"{file} never became that")
+def running_step(file: Path) -> bool:
+    """Whether the run whose state is in `file` has begun a step."""
+    return file.exists() and any(step["state"] == "running" for step in json.loads(file.read_text())["steps"])
 
 
 # --- publish ---------------------------------------------------------------------------------------------------------
