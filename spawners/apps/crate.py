@@ -32,8 +32,11 @@ PROFILES = (
     ("https://w3id.org/ro/wfrun/provenance/0.5", "Provenance Run Crate", "0.5"),
     ("https://w3id.org/workflowhub/workflow-ro-crate/1.0", "Workflow RO-Crate", "1.0"),
 )
-#: Terms of the profiles that RO-Crate's own context has not.
-TERMS = {"resourceUsage": "https://w3id.org/ro/terms/workflow-run#resourceUsage"}
+#: Terms that RO-Crate's own context (1.1) has not.
+TERMS = {
+    "resourceUsage": "https://w3id.org/ro/terms/workflow-run#resourceUsage",
+    "sha256": "http://schema.org/sha256",
+}
 #: Bytes of log.txt.
 LOG = 4 << 20
 
