@@ -169,7 +169,7 @@ class Runner:
     def _mark(self, step: Step, graph: Graph) -> str:
         assert self._plan is not None  # noqa: S101  (steps come from it)
         before = [self._done[key] for key in sorted(graph.before[step.key])]
-        return fingerprint(step, self._plan.base, before, self._folder)
+        return fingerprint(step, self._plan.base, before, (self._folder, self._app.folder))
 
     def _keep(self, step: Step, graph: Graph) -> bool:
         part = self._state.parts[step.key]
