@@ -20,6 +20,7 @@ import signal
 import socket
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -92,6 +93,7 @@ class Runner:
                 code: codes.Code = "disk-full" if error.errno in codes.FULL else "internal"
                 self._fail(None, Outcome().fails(code, f"{error.strerror}: {error.filename}"))
             except Exception as error:
+                traceback.print_exc()  # for whoever keeps the engine; the run's report says it in words
                 self._fail(None, Outcome().fails("internal", f"{type(error).__name__}: {error}{where(error)}"))
             finally:
                 self._close()
@@ -167,7 +169,7 @@ class Runner:
     def _mark(self, step: Step, graph: Graph) -> str:
         assert self._plan is not None  # noqa: S101  (steps come from it)
         before = [self._done[key] for key in sorted(graph.before[step.key])]
-        return fingerprint(step, self._plan.base, before, self._folder)
+        return fingerprint(step, self._plan.base, before, (self._folder, self._app.folder))
 
     def _keep(self, step: Step, graph: Graph) -> bool:
         part = self._state.parts[step.key]
@@ -271,7 +273,7 @@ class Runner:
     def _fail(self, key: str | None, outcome: Outcome) -> None:
         if self._state.failure is not None:
             return
-        self._state.state = "failed"
+        self._state.state, self._state.results = "failed", None
         step = self._plan.graph.steps[key] if self._plan and key else None
         if step:
             self._state.parts[step.key].state = "failed"
