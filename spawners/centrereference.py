@@ -70,8 +70,12 @@ def _section(
         title = say("Top level")
     else:
         title = f"`[[{name.removesuffix('[]')}]]`" if name.endswith("[]") else f"`[{name.replace('[]', '')}]`"
+
+    def said(key: str) -> str:
+        return comments(model, key) if comments else ""
+
     rows = "".join(
-        f"| `{field.alias or key}` | {_default(field, say)} | {_purpose(field, say, comments(model, key) if comments else '')} |\n"
+        f"| `{field.alias or key}` | {_default(field, say)} | {_purpose(field, say, said(key))} |\n"
         for key, field in model.model_fields.items()
     )
     about = say(" ".join((model.__doc__ or "").split()))

@@ -25,8 +25,8 @@ _CENTRE = (
 )
 _APP = (
     "The manifest of an app, in the app's folder; [Write an app](write-app.md) explains it. `perijove apps validate` "
-    "reports every fault with its line, and an unknown key is a fault. `NAME` stands for a name of your own: lower-case "
-    "letters, digits, `_` and `-`. A file is a path below the app's folder."
+    "reports every fault with its line, and an unknown key is a fault. `NAME` stands for a name of your own: "
+    "lower-case letters, digits, `_` and `-`. A file is a path below the app's folder."
 )
 _AMOUNTS = (
     'Memory is written as `"64G"` or a number of MiB, time as `"90m"`, `"2h"`, `"3d"`, `"1-12:00:00"` or a number of '

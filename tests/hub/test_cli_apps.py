@@ -10,11 +10,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from click.testing import CliRunner, Result
 from harness.basics import until
-from perijove.hub.cli import main
+from perijove.hub.cli import api, main, running
 from perijove.hub.publish import publish
+from perijove.hub.settings import Settings
 from perijove.spawners.apps import skeleton
 from perijove.spawners.apps.catalogue import Catalogue
 from perijove.spawners.apps.manifest import load
@@ -239,3 +241,28 @@ def test_a_folder_that_was_put_there_by_hand_is_replaced_and_examples_come_along
     assert (place / "wave" / "example" / "report.json").exists()
     assert not (place / "wave" / "tests").exists()
     assert os.readlink(place / "wave").startswith(".versions/")  # noqa: PTH115
+
+
+# --- the doctor tells the gateway ------------------------------------------------------------------------------------
+
+
+def test_a_gateway_that_runs_is_told_what_the_nodes_have(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: dict[str, object] = {}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        told[f"{request.method} {request.url.path.partition('/api/v1')[2]}"] = json.loads(request.content)
+        return httpx.Response(404 if "unknown" in request.url.path else 200, json={})
+
+    class Doubled(api.Api):
+        def __init__(self, url: str, token: str) -> None:
+            super().__init__(url, token, httpx.MockTransport(answer))
+
+    monkeypatch.setattr(api, "Api", Doubled)
+    own = Settings.load(settings(here))
+    found = {"way": "cdo", "codes": {"cdo": "2.1"}, "missing": [], "data": {}}
+    running.tell(own, {"tianjin": {"unknown": found, "climate": found}})
+    assert told == {}  # it was never started: there is no token, and nobody to tell
+    own.state_dir.mkdir()
+    (own.state_dir / "broker.token").write_text("t" * 32)
+    running.tell(own, {"tianjin": {"unknown": found, "climate": found}})
+    assert told == {f"PUT /apps/{name}/places/tianjin": found for name in ("unknown", "climate")}
