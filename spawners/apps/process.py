@@ -83,16 +83,17 @@ def mark(folder: Path) -> str:
 
 def marked(begin: str) -> dict[int, str]:
     """The living processes of this machine whose mark begins with `begin`, with their marks."""
-    wanted = f"{MARK}={begin}".encode()
+    wanted = f"\0{MARK}={begin}".encode()
     found = {}
     for pid in (int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()):
         try:
-            entries = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+            with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123  (hundreds of them)
+                environment = b"\0" + file.read()
         except OSError:
             continue  # another person's, or gone by now
-        text = next((entry for entry in entries if entry.startswith(wanted)), None)
-        if text is not None and born(pid) is not None:
-            found[pid] = text.decode().partition("=")[2]
+        _, there, rest = environment.partition(wanted)
+        if there and born(pid) is not None:
+            found[pid] = begin + rest.partition(b"\0")[0].decode()
     return found
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import heapq
+import importlib
 import json
 import os
 import queue
@@ -19,6 +20,7 @@ import shutil
 import signal
 import socket
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -137,6 +139,8 @@ class Runner:
         state.codes, state.data = made.codes(), made.data(())
         state.take(made.graph)
         state.write(self._folder, now=True)
+        # The record's library takes a while to load: while steps run, nobody waits for it.
+        threading.Thread(target=importlib.import_module, args=("rocrate.rocrate",), daemon=True).start()
         waiting = dict(made.graph.steps)
         while (waiting or self._running or self._later) and not self._cancelled and state.failure is None:
             self._start(waiting, made.graph)

@@ -292,10 +292,8 @@ def test_parts_run_side_by_side_within_the_cores(tmp_path: Path) -> None:
     )
     place = tmp_path / "begun"
     place.mkdir()
-    body = (
-        f"def steps(case): return [Step('one', Command([PY, '-c', {code!r}, p, {str(place) + '/'!r}]), part=p, limit=30)"
-        " for p in 'abc']"
-    )
+    command = f"Command([PY, '-c', {code!r}, p, {str(place) + '/'!r}])"
+    body = f"def steps(case): return [Step('one', {command}, part=p, limit=30) for p in 'abc']"
     report = report_of(tmp_path, body)
     assert report["state"] == "done", report["failure"]
 
