@@ -17,6 +17,9 @@ from perijove.hub.docs import generate, trouble
 from perijove.hub.docs.voice import Voice, catalogue
 from perijove.hub.pages import help as help_pages
 from perijove.spawners import centre, launcher, trial
+from perijove.spawners.apps import catalogue as catalogue_of_apps
+from perijove.spawners.apps import expressions
+from perijove.spawners.apps.parts import TYPE_KEYS, Resources
 from perijove.spawners.centre import parse
 
 TOP = Path(__file__).parent.parent
@@ -154,6 +157,22 @@ def test_what_the_tutorial_installs_at_a_login_node_is_what_the_launcher_reads()
     assert f"`{launcher.SETTINGS}`" in docs.source("administrator", "en")
     assert "less than 300" in docs.source("administrator", "en")
     assert len(Path(launcher.__file__).read_text().splitlines()) < 300
+
+
+@pytest.mark.parametrize("lang", docs.LANGUAGES)
+def test_what_the_tutorial_of_apps_shows_can_be_read(lang: str) -> None:
+    text = docs.source("write-app", lang)
+    needs, entry = (tomllib.loads(block) for block in blocks(text, "toml"))
+    for key, value in Resources.model_validate(needs["needs"]):
+        if key != "worker":
+            expressions.parse(value)
+    assert catalogue_of_apps.GROUP in entry["project"]["entry-points"]
+    (pipeline,) = blocks(text, "python")
+    assert "def steps(case: Case) -> list[Step]:" in pipeline
+    compile(pipeline, "pipeline.py", "exec")
+    assert {row for row in re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`[^|]+) \|", text, re.M)))} >= set(
+        TYPE_KEYS
+    )
 
 
 def test_the_steps_of_the_doctor_are_those_of_the_tutorial() -> None:

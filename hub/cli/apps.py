@@ -78,10 +78,11 @@ def _row(app: App, found: Found) -> list[object]:
 
 
 def missing_words(app: App, found: Found) -> str:
-    """What is missing for the best way, and how to get it: "no cdo: apt-get install cdo"."""
+    """What is missing for the way that lacks least, and how to get it: "no; missing cdo: apt-get install cdo"."""
     from perijove.spawners.apps.probe import ways_to_get
 
-    lacking = [code for code in app.ways[0].codes if found.codes[code] is None]
+    lacks = [[code for code in way.codes if found.codes[code] is None] for way in app.ways]
+    lacking = min(lacks, key=len)
     words = [f"{code}: {' / '.join(ways_to_get(app.codes[code]))}" for code in lacking]
     return _("no; missing {codes}").format(codes="; ".join(words))
 
@@ -182,6 +183,8 @@ def publish(ctx: click.Context, folder: Path, config: Path | None, apps_dir: Pat
         ctx.exit(2)
     app = load(folder)
     try:
+        if settings and apps_dir is None:
+            settings.directory()  # of mode 0700, even if this is the first thing that is put there
         done = put(app, place.absolute())
     except (OSError, ValueError) as error:
         raise click.ClickException(str(error)) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -196,6 +197,7 @@ def test_an_app_is_published_into_the_settings_folder_and_seen(app: Path, here: 
     assert "it is new there" in perijove("publish", app, "--config", settings(here)).output
     assert Catalogue([place]).apps()["wave"].digest == load(app).digest
     assert "nothing is different" in perijove("publish", app, "--config", settings(here)).output
+    assert stat.S_IMODE((here / "state").stat().st_mode) == 0o700
 
 
 def test_what_changed_is_said_and_the_version_before_stays_until_the_next(app: Path, place: Path) -> None:
