@@ -11,7 +11,7 @@ from .source import Box, Source, box_of, wider
 
 def operator(name: str, *arguments: float | str) -> str:
     """An operator with its arguments: "sellonlatbox,-93,-76,41,49"."""
-    return ",".join([name, *(f"{one:g}" if isinstance(one, int | float) else one for one in arguments)])
+    return ",".join([name, *(f"{one:.10g}" if isinstance(one, int | float) else one for one in arguments)])
 
 
 def years(case: Case, period: str) -> str:

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from .source import Box
-from .words import Finding, label, meridian, name, parallel, where
+from .words import label, meridian, name, parallel, span, where
 
 #: Fonts with Simplified Chinese, the most usual first.
 CHINESE = (
@@ -35,9 +35,8 @@ CHINESE = (
     "PingFang SC",
     "Droid Sans Fallback",
 )
-#: Of ColorBrewer's RdBu, apart for all kinds of colour vision; a dash tells the lines apart, too.
+#: Of ColorBrewer's RdBu, apart for all kinds of colour vision; each line has its name at its end, too.
 COLOURS = {"A1B": "#b2182b", "E1": "#2166ac", "own": "#b2182b"}
-DASHES = {"A1B": "-", "E1": (0, (5, 1.5)), "own": "-"}
 _INK, _QUIET, _PALE = "#222222", "#5f6670", "#d7dbe0"
 _DPI = 150
 
@@ -102,10 +101,10 @@ def draw_map(
     """
     west, south, east, north = box
     stretch = 1 / np.cos(np.deg2rad((south + north) / 2))
-    shape = (north - south) * stretch / (east - west)
-    each = 8.6 / len(panels) if len(panels) > 1 else 6.4
+    width = 8.6 if len(panels) > 1 else 6.4
+    height = (width - 0.6) / len(panels) * (north - south) * stretch / (east - west)
     with mpl.rc_context(dict(style(language))):
-        figure = Figure(figsize=(each * len(panels), min(max(each * shape, 2.0), 7.5) + 1.55), layout="constrained")
+        figure = Figure(figsize=(width, min(max(height, 1.6), 7.0) + 1.4), layout="constrained")
         axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
         levels, colours = _levels([panel.values for panel in panels], diverging=statistic != "mean")
         norm = BoundaryNorm(levels, colours.N)
@@ -147,7 +146,6 @@ def draw_map(
 
 def draw_line(
     lines: Sequence[Line],
-    found: Sequence[Finding],
     *,
     absolute: bool,
     box: Box,
@@ -161,32 +159,16 @@ def draw_line(
     with mpl.rc_context(dict(style(language))):
         figure = Figure(figsize=(8.6, 4.5), layout="constrained")
         axis = figure.subplots()
-        for period, key in ((baseline, "baseline"), (window, "window")):
+        for period, key, height in ((baseline, "baseline", 0.02), (window, "window", 0.95)):
             axis.axvspan(period[0] - 0.5, period[1] + 0.5, color="#eef0f3", zorder=0)
-            middle = (period[0] + period[1]) / 2
+            words, middle = f"{label(key, language)} {span(period)}", (period[0] + period[1]) / 2
             axis.text(
-                middle,
-                0.02,
-                label(key, language),
-                transform=axis.get_xaxis_transform(),
-                ha="center",
-                fontsize=8,
-                color=_QUIET,
+                middle, height, words, transform=axis.get_xaxis_transform(), ha="center", fontsize=8, color=_QUIET
             )
         if not absolute:
             axis.axhline(0, color=_QUIET, linewidth=0.8, zorder=1)
-        for line in lines:
-            colour = COLOURS[line.scenario]
-            axis.plot(line.years, line.values, color=colour, linewidth=0.7, alpha=0.4, zorder=2)
-            axis.plot(
-                line.smooth_years,
-                line.smooth,
-                color=colour,
-                linewidth=2.2,
-                linestyle=DASHES[line.scenario],
-                solid_capstyle="round",
-                zorder=3,
-            )
+        for kind, look in (("values", {"linewidth": 0.7, "alpha": 0.45}), ("smooth", {"linewidth": 2.2})):
+            _curves(axis, lines, kind, look)
         _ends(axis, lines, absolute=absolute, language=language)
         years = [int(year) for line in lines for year in (line.years[0], line.years[-1])]
         axis.set_xlim(min(years), max(years) + 0.14 * (max(years) - min(years)))
@@ -195,15 +177,24 @@ def draw_line(
         axis.grid(axis="y", color=_PALE, linewidth=0.6)
         axis.set_axisbelow(True)
         axis.tick_params(length=0)
-        axis.set_ylabel(
-            label("line-mean", language)
-            if absolute
-            else label("line", language, baseline=f"{baseline[0]}–{baseline[1]}")
-        )
+        axis.set_ylabel(label("line-mean", language) if absolute else label("line", language, baseline=span(baseline)))
         note = label("smoothed", language, years=smoothing) if smoothing > 1 else label("single", language)
         axis.set_title(f"{label('region', language, box=where(box))} · {note}", loc="left", fontsize=8.5, color=_QUIET)
         figure.suptitle(label("title-line", language), x=0.01, ha="left", fontsize=13, fontweight="bold")
         figure.savefig(to, dpi=_DPI)
+
+
+def _curves(axis: Any, lines: Sequence[Line], kind: str, look: Mapping[str, Any]) -> None:
+    """One curve each; a past that all scenarios share is drawn once, in grey."""
+    curves = [(line.smooth_years if kind == "smooth" else line.years, getattr(line, kind)) for line in lines]
+    values = [value for _, value in curves]
+    apart = np.ptp(np.stack(values), axis=0) > 1e-6 if len(values) > 1 else np.array([True])
+    first = int(np.argmax(apart)) if apart.any() else len(values[0])
+    past = max(first - 1, 0)
+    if first:
+        axis.plot(curves[0][0][:first], values[0][:first], color=_QUIET, solid_capstyle="round", **look)
+    for line, (years, value) in zip(lines, curves, strict=True):
+        axis.plot(years[past:], value[past:], color=COLOURS[line.scenario], solid_capstyle="round", **look)
 
 
 def _ends(axis: Any, lines: Sequence[Line], *, absolute: bool, language: str) -> None:

@@ -22,7 +22,7 @@ import xarray as xr
 
 from perijove.apps import Call, Case, Step, Unfit, report
 
-from . import compute, drawing, words
+from . import compute, words
 from .chain import has_values, with_cdo
 from .source import Source, box_of, fit, look, wider
 
@@ -105,6 +105,8 @@ def analyse(case: Case, name: str) -> None:
 
 def draw_map(case: Case) -> dict[str, Any]:
     """The map, and its words."""
+    from . import drawing
+
     language, box = drawing.spoken(case.language), box_of(case.inputs)
     periods = _periods(case)
     panels = [drawing.Panel(name, *_map(case, name)) for name in scenarios(case)]
@@ -117,6 +119,8 @@ def draw_map(case: Case) -> dict[str, Any]:
 
 def draw_line(case: Case) -> dict[str, Any]:
     """The years as lines, and their words."""
+    from . import drawing
+
     found, absolute = _findings(case), case.inputs["statistic"] == "mean"
     lines = []
     for one in found:
@@ -127,7 +131,6 @@ def draw_line(case: Case) -> dict[str, Any]:
     smoothing = case.inputs["smoothing"]
     drawing.draw_line(
         lines,
-        found,
         absolute=absolute,
         box=box_of(case.inputs),
         smoothing=smoothing,
