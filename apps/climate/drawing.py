@@ -159,7 +159,8 @@ def draw_line(
     with mpl.rc_context(dict(style(language))):
         figure = Figure(figsize=(8.6, 4.5), layout="constrained")
         axis = figure.subplots()
-        for period, key, height in ((baseline, "baseline", 0.02), (window, "window", 0.95)):
+        near = abs(sum(window) - sum(baseline)) < 0.4 * (lines[0].years[-1] - lines[0].years[0])
+        for period, key, height in ((baseline, "baseline", 0.015), (window, "window", 0.065 if near else 0.015)):
             axis.axvspan(period[0] - 0.5, period[1] + 0.5, color="#eef0f3", zorder=0)
             words, middle = f"{label(key, language)} {span(period)}", (period[0] + period[1]) / 2
             axis.text(
@@ -167,8 +168,13 @@ def draw_line(
             )
         if not absolute:
             axis.axhline(0, color=_QUIET, linewidth=0.8, zorder=1)
-        for kind, look in (("values", {"linewidth": 0.7, "alpha": 0.45}), ("smooth", {"linewidth": 2.2})):
+        for kind, look in (
+            ("values", {"linewidth": 0.7, "alpha": 0.45}),
+            ("smooth", {"linewidth": 2.2 if smoothing > 1 else 1.0}),
+        ):
             _curves(axis, lines, kind, look)
+        low, high = axis.get_ylim()
+        axis.set_ylim(low - 0.09 * (high - low), high)  # room for the periods' names
         _ends(axis, lines, absolute=absolute, language=language)
         years = [int(year) for line in lines for year in (line.years[0], line.years[-1])]
         axis.set_xlim(min(years), max(years) + 0.14 * (max(years) - min(years)))
