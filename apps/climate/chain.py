@@ -1,12 +1,19 @@
-"""The chain as cdo's operators, one step each, for one scenario."""
+"""The chain as cdo's operators, one step each, for one scenario.
+
+cdo 2.1 hands every file name to wordexp(3): a space ends it, and `$(command)` in it is executed. So a name that a person
+chose never reaches it: that file comes as `/dev/stdin`. All others are names of ours, in the run's folder.
+"""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from perijove.apps import Case, Command, Step, Unfit
 
 from .source import Box, Source, box_of, wider
+
+_PLAIN = re.compile(r"[A-Za-z0-9._/+@-]+")
 
 
 def operator(name: str, *arguments: float | str) -> str:
@@ -27,7 +34,16 @@ def lonlatbox(box: Box) -> str:
 
 
 def with_cdo(case: Case, name: str, source: Source) -> list[Step]:
-    """The steps for scenario `name`; every number in double precision."""
+    """The steps for scenario `name`; every number in double precision.
+
+    Raises:
+        Unfit: the run's folder has a name that cdo would take apart.
+    """
+    if not _PLAIN.fullmatch(str(case.work)):
+        raise Unfit(
+            f"cdo cannot work in {case.work}: its name has characters other than letters, digits and . _ - / + @.",
+            f"cdo 无法在 {case.work} 中工作：路径含有字母、数字和 . _ - / + @ 以外的字符。",
+        )
     box = box_of(case.inputs)
     window, region = years(case, "window"), lonlatbox(box)
     yearly, baseline, anomaly, line, smooth, slope, numbers = (
@@ -35,8 +51,8 @@ def with_cdo(case: Case, name: str, source: Source) -> list[Step]:
     )
     made = f"results/map-{name}.nc"
 
-    def cdo(*words: str | Path) -> Command:
-        return Command([case.program("cdo"), "-s", "-O", "--no_history", *words])
+    def cdo(*words: str | Path, stdin: Path | None = None) -> Command:
+        return Command([case.program("cdo"), "-s", "-O", "--no_history", *words], stdin=stdin)
 
     def after(*steps: str) -> list[str]:
         return [f"{step}@{name}" for step in steps]
@@ -63,15 +79,10 @@ def with_cdo(case: Case, name: str, source: Source) -> list[Step]:
         Step(
             "yearly",
             cdo(
-                "-b",
-                "F64",
-                "-f",
-                "nc4",
-                "setattribute,temperature@units=degC",
-                "-setname,temperature",
-                *prepare,
-                source.path,
-                yearly,
+                *("-b", "F64", "-f", "nc4"),
+                *("setattribute,temperature@units=degC", "-setname,temperature", *prepare),
+                *("/dev/stdin", yearly),
+                stdin=source.path,
             ),
             name,
             makes=[yearly],

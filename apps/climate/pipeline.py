@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-
 from perijove.apps import Call, Case, Step, Unfit, report
 
 from . import compute, words

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-
 from perijove.apps import Unfit
 
 #: Degrees beyond the region that are read, too, so that the map reaches the region's edges.
