@@ -1,7 +1,7 @@
 """The chain as cdo's operators, one step each, for one scenario.
 
-cdo 2.1 hands every file name to wordexp(3): a space ends it, and `$(command)` in it is executed. So a name that a person
-chose never reaches it: that file comes as `/dev/stdin`. All others are names of ours, in the run's folder.
+cdo 2.1 hands every file name to wordexp(3): a space ends it, and `$(command)` in it is executed. So a name that a
+person chose never reaches it: that file comes as `/dev/stdin`. All others are names of ours, in the run's folder.
 """
 
 from __future__ import annotations

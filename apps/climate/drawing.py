@@ -1,7 +1,7 @@
 """The figures of the climate app: a map for each scenario, and the years as lines; PNG, for light and for print.
 
-Coasts, borders and lakes come from `data/outlines.json` (Natural Earth). Chinese labels need a font: where the machine has
-none, the labels are English.
+Coasts, borders and lakes come from `data/outlines.json` (Natural Earth). Chinese labels need a font: where the machine
+has none, the labels are English.
 """
 
 from __future__ import annotations

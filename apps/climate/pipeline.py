@@ -23,7 +23,7 @@ from perijove.apps import Call, Case, Step, Unfit, report
 
 from . import compute, words
 from .chain import has_values, with_cdo
-from .source import Source, box_of, fit, look, wider
+from .source import Source, box_of, covered, fit, look, wider
 
 __all__ = ["analyse", "draw_line", "draw_map", "has_values", "steps", "tell", "yearly"]
 
@@ -162,7 +162,12 @@ def tell(case: Case) -> dict[str, Any]:
         "numbers": numbers,
         "tables": {"summary": "summary.csv", "years": "years.csv"},
         "files": {f"map-{one.scenario.lower()}": f"map-{one.scenario}.nc" for one in found},
-        "reading": words.reading(found, box_of(case.inputs), **_periods(case)),
+        "reading": words.reading(
+            found,
+            box_of(case.inputs),
+            **_periods(case),
+            covered=covered(_source(case, found[0].scenario), box_of(case.inputs)),
+        ),
     }
 
 

@@ -64,7 +64,7 @@ def look(path: Path, variable: str = "", name: str = "file") -> Source:
             return _read(path, data, variable, name)
     except (OSError, RuntimeError, ValueError) as error:
         raise Unfit(
-            f"{path.name} breaks off or is damaged ({_short(error)}). Copy it again and compare its size with the original's.",
+            f"{path.name} breaks off or is damaged ({_short(error)}). Copy it again, and compare the sizes.",
             f"{path.name} 不完整或已损坏（{_short(error)}）。请重新复制该文件，并与原文件比较大小。",
             name,
         ) from None
@@ -95,8 +95,8 @@ def fit(source: Source, inputs: Mapping[str, Any]) -> None:
     if len(rows) < 2 or len(columns) < 2:
         extent = _extent(source)
         raise Unfit(
-            f"The region holds {len(rows)} by {len(columns)} cells of the data, and the map needs 2 by 2. The data cover "
-            f"{extent}: move the region there, or make it larger.",
+            f"The region holds {len(rows)} by {len(columns)} cells of the data, and the map needs 2 by 2. The data "
+            f"cover {extent}: move the region there, or make it larger.",
             f"该区域内只有 {len(rows)}×{len(columns)} 个数据格点，绘图至少需要 2×2 个。数据覆盖 {extent}："
             "请移动或扩大该区域。",
             "region",
@@ -130,6 +130,19 @@ def inside(source: Source, box: Box) -> tuple[Any, Any]:
     return rows, columns[longitudes[columns] <= east]
 
 
+def covered(source: Source, box: Box) -> float:
+    """The part of the region, in degrees by degrees, over which the data's cells reach."""
+    part = 1.0
+    for centres, low, high in (
+        (np.asarray(source.latitudes), box[1], box[3]),
+        (around(source.longitudes, box[0] - MARGIN), box[0], box[2]),
+    ):
+        half = float(np.ptp(centres)) / (len(centres) - 1) / 2
+        reach = min(high, float(centres.max()) + half) - max(low, float(centres.min()) - half)
+        part *= min(max(reach, 0.0) / (high - low), 1.0)
+    return part
+
+
 def _signature(path: Path, name: str) -> None:
     try:
         with path.open("rb") as file:
@@ -157,7 +170,8 @@ def _read(path: Path, data: xr.Dataset, variable: str, name: str) -> Source:
         raise Unfit(
             f"{found} in {path.name} lies on no grid of latitudes and longitudes (a rotated or curved one?). Regrid it "
             "first, e.g. `cdo remapbil,global_1`.",
-            f"{path.name} 中的 {found} 不在规则经纬度网格上（可能是旋转或曲线网格）。请先插值，例如 `cdo remapbil,global_1`。",
+            f"{path.name} 中的 {found} 不在规则经纬度网格上（可能是旋转或曲线网格）。"
+            "请先插值，例如 `cdo remapbil,global_1`。",
             name,
         )
     time = next((str(d) for d in field.dims if " since " in str(data.get(d, _NONE).attrs.get("units", ""))), "")
@@ -256,8 +270,8 @@ def _offset(field: xr.DataArray, found: str, time: str, name: str) -> float:
     if not unit or (middle is not None and not low <= middle <= high):
         value = "-" if middle is None else f"{middle:.1f}"
         raise Unfit(
-            f"The unit of {found} is given as {said}, and a typical value is {value}. It must be K or degC, and fit the "
-            'values: set it, e.g. `cdo setattribute,NAME@units="K"`.',
+            f"The unit of {found} is given as {said}, and a typical value is {value}. It must be K or degC, and fit "
+            'the values: set it, e.g. `cdo setattribute,NAME@units="K"`.',
             f"{found} 的单位为 {said}，典型值为 {value}。单位必须是 K 或 degC，并与数值相符：请先设置单位，例如 "
             '`cdo setattribute,NAME@units="K"`。',
             name,
@@ -287,7 +301,8 @@ def _years(path: Path, axis: xr.Dataset, time: str, name: str) -> tuple[int, int
     if gaps or whole.size < 10:
         missing = ", ".join(map(str, gaps[:10])) or "-"
         raise Unfit(
-            f"{path.name} has {whole.size} complete years; missing in between: {missing}. At least 10 without a gap are needed.",
+            f"{path.name} has {whole.size} complete years; missing in between: {missing}. At least 10 without a "
+            "gap are needed.",
             f"{path.name} 有 {whole.size} 个完整年份，其间缺少：{missing}。至少需要连续 10 年。",
             name,
         )

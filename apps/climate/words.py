@@ -123,8 +123,8 @@ def alt_line(found: Sequence[Finding], years: tuple[int, int], smoothing: int, b
     }
 
 
-def reading(found: Sequence[Finding], box: Box, baseline: str, window: str) -> Both:
-    """The result in a few plain sentences, with its limits."""
+def reading(found: Sequence[Finding], box: Box, baseline: str, window: str, covered: float = 1.0) -> Both:
+    """The result in a few plain sentences, with its limits; `covered` is the part of the region that the data have."""
     en, zh = [], []
     for one in found:
         way = ("warmer", "高") if one.warming >= 0 else ("cooler", "低")
@@ -138,13 +138,16 @@ def reading(found: Sequence[Finding], box: Box, baseline: str, window: str) -> B
             f" ({one.before:.1f} °C then), and go on changing by {one.pace:+.2f} °C per decade."
         )
         zh.append(
-            f"{under[1]}，{window} 年的平均气温比 {baseline} 年（{one.before:.1f} °C）{way[1]} {abs(one.warming):.1f} °C，"
-            f"该时段内每 10 年变化 {one.pace:+.2f} °C。"
+            f"{under[1]}，{window} 年的平均气温比 {baseline} 年（{one.before:.1f} °C）{way[1]} "
+            f"{abs(one.warming):.1f} °C，该时段内每 10 年变化 {one.pace:+.2f} °C。"
         )
     if len(found) == 2:
         apart = found[0].warming - found[1].warming
         en.append(f"What people emit makes a difference of {abs(apart):.1f} °C here.")
         zh.append(f"在这里，排放路径的不同造成 {abs(apart):.1f} °C 的差别。")
+    if covered < 0.9:
+        en.append(f"The data cover only {covered:.0%} of the region.")
+        zh.append(f"数据只覆盖该区域的 {covered:.0%}。")
     if found[0].scenario == "own":
         en.append(
             "What the file is - measured, or one run of one model - only its author can tell; so read its limits there."

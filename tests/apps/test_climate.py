@@ -55,7 +55,8 @@ class Quick:
             need("cdo")
         home = self.home / f"quick-{way}"
         (home / "work/results").mkdir(parents=True)
-        given = Inputs(load(FOLDER)).parse(inputs) | {key: value for key, value in inputs.items() if key == "file"}
+        own = {"file": inputs["file"]} if "file" in inputs else {}
+        given = Inputs(load(FOLDER)).parse(inputs | {name: path.name for name, path in own.items()}) | own
         paths = {"work": home / "work", "results": home / "work/results"}
         case = replace(self.case, way=way, inputs=given, programs={"cdo": shutil.which("cdo") or ""}, **paths)
         result: dict[str, Any] = {}
@@ -320,6 +321,18 @@ def test_years_and_regions_outside_of_the_data_are_refused(
 ) -> None:
     words, name = refused(pipeline, case, **inputs)
     assert name == blamed and said in words
+
+
+def test_a_region_that_the_data_cover_in_part_is_taken_and_said(pipeline: Any, case: Case) -> None:
+    from perijove.apps.climate import source, words
+
+    file = source.look(case.data("a1b"))
+    assert source.covered(file, (-135.0, 15.0, -45.0, 60.0)) == 1.0
+    part = source.covered(file, (-90.0, 30.0, 0.0, 60.0))
+    assert part == pytest.approx(0.51, abs=0.01)
+    found = words.Finding("A1B", 10.0, 4.0, 0.3, 2094, 4.5, 1.0, 9.0, (50.0, -90.0))
+    said = words.reading([found], (-90.0, 30.0, 0.0, 60.0), "1961–1990", "2070–2099", part)
+    assert "cover only 51% of the region" in said["en"] and "51%" in said["zh"]
 
 
 def rotated(path: Path) -> None:
