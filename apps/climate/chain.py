@@ -142,8 +142,13 @@ def has_values(case: Case, folder: Path) -> None:
     for path in folder.glob("yearly-*.nc"):
         with xr.open_dataset(path, engine="netcdf4", decode_times=False) as data:
             if not np.isfinite(data["temperature"].values).any():
-                raise Unfit(
-                    "All values in this region are missing in the data: move the region.",
-                    "该区域内的数据全部缺失：请移动区域。",
-                    "region",
-                )
+                raise all_missing()
+
+
+def all_missing() -> Unfit:
+    """What is said of a region without values."""
+    return Unfit(
+        "The data have no values in this region in these years: move the region.",
+        "该区域在这些年份内没有数据：请移动区域。",
+        "region",
+    )

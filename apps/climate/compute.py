@@ -55,7 +55,8 @@ def _mean(values: Array, weights: Array | None = None) -> Array:
     weight = (np.ones(len(values)) if weights is None else weights).reshape(-1, *[1] * (values.ndim - 1)) * there
     total = weight.sum(axis=0)
     sums = (np.where(there, values, 0.0) * weight).sum(axis=0)
-    return np.divide(sums, total, out=np.full_like(sums, np.nan), where=total > 0)
+    means: Array = np.divide(sums, total, out=np.full_like(sums, np.nan), where=total > 0)
+    return means
 
 
 def field_mean(field: xr.DataArray, box: Box) -> xr.DataArray:

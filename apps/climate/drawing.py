@@ -73,7 +73,7 @@ def spoken(language: str) -> str:
     return "zh" if language == "zh" and chinese() else "en"
 
 
-def style(language: str) -> Mapping[str, Any]:
+def style(language: str) -> Any:
     """Matplotlib's settings for all figures."""
     fonts = [chinese(), "DejaVu Sans"] if language == "zh" else ["DejaVu Sans"]
     return {
@@ -103,13 +103,13 @@ def draw_map(
     stretch = 1 / np.cos(np.deg2rad((south + north) / 2))
     width = 8.6 if len(panels) > 1 else 6.4
     height = (width - 0.6) / len(panels) * (north - south) * stretch / (east - west)
-    with mpl.rc_context(dict(style(language))):
+    with mpl.rc_context(style(language)):
         figure = Figure(figsize=(width, min(max(height, 1.6), 7.0) + 1.4), layout="constrained")
         axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
         levels, colours = _levels([panel.values for panel in panels], diverging=statistic != "mean")
         norm = BoundaryNorm(levels, colours.N)
         lines = json.loads(outlines.read_text(encoding="utf-8"))
-        drawn = None
+        drawn: Any = None
         for axis, panel in zip(axes, panels, strict=True):
             drawn = axis.pcolormesh(
                 panel.longitudes,
@@ -156,7 +156,7 @@ def draw_line(
     to: Path,
 ) -> None:
     """The years of each scenario: single ones thin, the running mean bold, the two periods shaded."""
-    with mpl.rc_context(dict(style(language))):
+    with mpl.rc_context(style(language)):
         figure = Figure(figsize=(8.6, 4.5), layout="constrained")
         axis = figure.subplots()
         near = abs(sum(window) - sum(baseline)) < 0.4 * (lines[0].years[-1] - lines[0].years[0])
@@ -229,7 +229,7 @@ def _levels(fields: Sequence[Any], *, diverging: bool) -> tuple[Any, Any]:
     low, high = float(values.min()), float(values.max())
     if diverging:
         low, high = min(low, 0.0), max(high, 0.0)
-    levels = MaxNLocator(14, steps=[1, 2, 2.5, 5, 10], min_n_ticks=4).tick_values(low, max(high, low + 1e-6))
+    levels: Any = MaxNLocator(14, steps=[1, 2, 2.5, 5, 10], min_n_ticks=4).tick_values(low, max(high, low + 1e-6))
     if not diverging:
         return levels, mpl.colormaps["cividis"].resampled(len(levels) - 1)
     most = max(abs(levels[0]), abs(levels[-1]))

@@ -22,7 +22,7 @@ import xarray as xr
 from perijove.apps import Call, Case, Step, Unfit, report
 
 from . import compute, words
-from .chain import has_values, with_cdo
+from .chain import all_missing, has_values, with_cdo
 from .source import Source, box_of, covered, fit, look, wider
 
 __all__ = ["analyse", "draw_line", "draw_map", "has_values", "steps", "tell", "yearly"]
@@ -151,9 +151,9 @@ def tell(case: Case) -> dict[str, Any]:
         table = csv.writer(file)
         table.writerow(["scenario", "baseline degC", "window degC", "warming degC", "trend degC/decade"])
         for one in found:
-            numbers = (one.before, one.before + one.warming, one.warming, one.pace)
-            table.writerow([one.scenario, *(f"{number:.3f}" for number in numbers)])
-    numbers = {}
+            values = (one.before, one.before + one.warming, one.warming, one.pace)
+            table.writerow([one.scenario, *(f"{value:.3f}" for value in values)])
+    numbers: dict[str, float] = {}
     for one in found:
         key = one.scenario.lower()
         numbers |= {f"warming-{key}": one.warming, f"latest-{key}": one.latest, f"trend-{key}": one.pace}
@@ -196,6 +196,8 @@ def _findings(case: Case) -> list[words.Finding]:
             before, warming, pace = (float(np.squeeze(data[what].values)) for what in ("before", "warming", "pace"))
         years, smooth = _series(case.file(f"smooth-{name}.nc"))
         latitudes, longitudes, values = _map(case, name)
+        if not np.isfinite([before, warming, pace, smooth[-1]]).all() or not np.isfinite(values).any():
+            raise all_missing()
         row, column = np.unravel_index(np.nanargmax(values), values.shape)
         low, high = float(np.nanmin(values)), float(np.nanmax(values))
         where = (float(latitudes[row]), float(longitudes[column]))

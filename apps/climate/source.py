@@ -132,13 +132,14 @@ def inside(source: Source, box: Box) -> tuple[Any, Any]:
 
 def covered(source: Source, box: Box) -> float:
     """The part of the region, in degrees by degrees, over which the data's cells reach."""
+    around_it = wider(box)
+    rows, columns = inside(source, around_it)
+    latitudes = np.sort(np.asarray(source.latitudes)[rows])
+    longitudes = around(source.longitudes, around_it[0])[columns]
     part = 1.0
-    for centres, low, high in (
-        (np.asarray(source.latitudes), box[1], box[3]),
-        (around(source.longitudes, box[0] - MARGIN), box[0], box[2]),
-    ):
-        half = float(np.ptp(centres)) / (len(centres) - 1) / 2
-        reach = min(high, float(centres.max()) + half) - max(low, float(centres.min()) - half)
+    for centres, low, high in ((latitudes, box[1], box[3]), (longitudes, box[0], box[2])):
+        half = float(np.median(np.diff(centres))) / 2
+        reach = min(high, float(centres[-1]) + half) - max(low, float(centres[0]) - half)
         part *= min(max(reach, 0.0) / (high - low), 1.0)
     return part
 

@@ -38,8 +38,12 @@ def write(app: App, cores: int = 2) -> dict[str, Any]:
         place = app.folder / FOLDER
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir()
-        for figure in report["results"]["figures"]:
-            shutil.copyfile(run / "results" / figure["file"], place / figure["file"])
+        results = report["results"]
+        shown_files = {figure["file"] for figure in results["figures"]}
+        for file in shown_files:
+            shutil.copyfile(run / "results" / file, place / file)
+        # What is not here must not be offered.
+        results["files"] = [one for one in results["files"] if one["file"] in shown_files]
         shown = {"app_version": app.version, "inputs": inputs, "report": report}
         (place / REPORT).write_text(json.dumps(shown, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     return report
