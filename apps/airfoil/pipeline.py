@@ -22,16 +22,9 @@ _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#
 
 def steps(case: Case) -> list[Step]:
     """The shim, then for each Reynolds number XFOIL's orders and its run."""
-    compiler: list[str | Path] = [
-        case.program("cc"),
-        "-shared",
-        "-fPIC",
-        "-O1",
-        "-o",
-        "shim.so",
-        case.here / "data/fpe.c",
-    ]
-    made = [Step("shim", Command(compiler), makes=["shim.so"])]
+    source = str(case.here / "data/fpe.c")
+    compiler = Command([case.program("cc"), "-shared", "-fPIC", "-O1", "-o", "shim.so", source])
+    made = [Step("shim", compiler, makes=["shim.so"])]
     for reynolds in case.inputs["reynolds"]:
         order = f"order-{reynolds}.txt"
         made.append(Step("order", Call(order_for, reynolds=reynolds), reynolds, makes=[order]))

@@ -91,7 +91,7 @@ def centres(low: float, high: float, step: float, origin: float) -> Array:
 def regrid(field: xr.DataArray, box: Box, step: float) -> xr.DataArray:
     """Bilinear onto cells of `step` degrees whose centres are in `box`, within the outermost centres of `field`."""
     west, south, east, north = box
-    field = field.sortby("lat")
+    field = _round(field.sortby("lat"))
     latitudes = centres(max(south, float(field.lat[0])), min(north, float(field.lat[-1])), step, -90.0)
     longitudes = centres(max(west, float(field.lon[0])), min(east, float(field.lon[-1])), step, -180.0)
     row, up = _between(field.lat.values, latitudes)
@@ -102,6 +102,16 @@ def regrid(field: xr.DataArray, box: Box, step: float) -> xr.DataArray:
     return xr.DataArray(
         low * (1 - up) + high * up, {"lat": latitudes, "lon": longitudes}, ("lat", "lon"), field.name, field.attrs
     )
+
+
+def _round(field: xr.DataArray) -> xr.DataArray:
+    """A field that goes round the globe, with its last column before the first and its first behind the last."""
+    longitudes = field.lon.values
+    if abs(longitudes[-1] + (longitudes[1] - longitudes[0]) - longitudes[0] - 360.0) > 1e-3:
+        return field
+    before, behind = field.isel(lon=[-1]), field.isel(lon=[0])
+    parts = [before.assign_coords(lon=before.lon - 360.0), field, behind.assign_coords(lon=behind.lon + 360.0)]
+    return xr.concat(parts, "lon")
 
 
 def _between(points: Array, wanted: Array) -> tuple[Any, Array]:

@@ -248,6 +248,18 @@ def test_a_file_of_ones_own_is_understood_whatever_its_conventions(
         assert [row["year"] for row in csv.DictReader(file)][-1] == "2009"
 
 
+@pytest.mark.parametrize("region", [[-180, 40, 180, 60], [160, 40, 230, 60]], ids=["globe", "dateline"])
+def test_both_ways_agree_round_the_globe(quick: Quick, tmp_path: Path, region: list[float]) -> None:
+    noise = np.random.default_rng(5)
+    file = write(tmp_path / "own.nc", change=lambda values: values + noise.normal(size=values.shape))
+    runs = [quick(way, **OWN | {"file": file, "region": region, "grid": 2}) for way in WAYS]
+    assert runs[1][0] == pytest.approx(runs[0][0], abs=APART)
+    (_, lon, one), (_, lon2, two) = (mapped(folder, "own") for _, folder in runs)
+    assert len(lon) == (region[2] - region[0]) // 2
+    np.testing.assert_allclose(lon % 360, lon2 % 360)
+    np.testing.assert_allclose(one, two, atol=1e-5)
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_missing_values_are_left_out_of_means(quick: Quick, tmp_path: Path, way: str) -> None:
     def hole(values: Any) -> Any:
