@@ -36,6 +36,8 @@ def perijove_imports(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
+            if node.level == 1 and (path.parent / "app.toml").exists():
+                continue  # an app's modules find each other wherever its folder is unpacked
             assert node.level == 0, f"{path}: relative import"
             names |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
     return {name.split(".")[1] for name in names if name.startswith("perijove.")} & set(ROOMS)
