@@ -77,7 +77,8 @@ def call(bam: Path, reference: Path, region: Region, rule: Rules) -> list[Call]:
     with pysam.AlignmentFile(str(bam), "rb") as file, pysam.FastaFile(str(reference)) as fasta:
         text = fasta.fetch(name, start, min(end + 1000, fasta.get_reference_length(name)))
         table = np.array(
-            file.count_coverage(name, start, end, quality_threshold=rule.base_quality, read_callback=counts)
+            file.count_coverage(name, start, end, quality_threshold=rule.base_quality, read_callback=counts),
+            dtype=np.int64,
         )
         gaps = _gaps(file, region, text, counts) if rule.gaps else {}
     depths = table.sum(axis=0)

@@ -47,7 +47,7 @@ WORDS = {
     "single_before": ("reads as given", "原始读段"),
     "single_after": ("kept reads", "保留的读段"),
     "asked": ("quality asked for: {value}", "要求的质量：{value}"),
-    "wrong": ("1 in {value} bases wrong", "每 {value} 个碱基错 1 个"),
+    "wrong": ("1 in {value} wrong", "{value} 个中错 1 个"),
     "quality": ("Quality of the variant (Phred)", "变异质量（Phred）"),
     "filter": ("least quality asked for: {value}", "要求的最低质量：{value}"),
     "snp": ("single base ({count})", "单碱基（{count}）"),
@@ -156,18 +156,18 @@ def _plain(text: str) -> str:
 
 
 def coverage(path: Path, labels: Labels, axis: Axis, depth: list[Any], least: int) -> None:
-    """Depth along the genome: mean and range of at most 1200 windows."""
+    """Depth along the genome: mean and range of at most 500 windows."""
     import numpy as np
 
     values = np.concatenate(depth)
-    width = max(-(-len(values) // 1200), 1)
+    width = max(-(-len(values) // 500), 1)
     starts = np.arange(0, len(values), width)
     means = np.add.reduceat(values, starts) / np.diff(np.append(starts, len(values)))
     low, high = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
     middles = (axis.first + np.minimum(starts + (width + 1) / 2, len(values))) / axis.scale
     with _figure(labels, path) as (axes,):
         if width > 1:
-            axes.fill_between(middles, low, high, color=SKY, alpha=0.35, linewidth=0, label=labels("range"))
+            axes.fill_between(middles, low, high, color=SKY, alpha=0.5, linewidth=0, label=labels("range"))
             axes.plot(middles, means, color=BLUE, linewidth=1.2, label=labels("window", width=width))
         else:
             axes.fill_between(middles, means, color=SKY, alpha=0.35, linewidth=0)
@@ -186,7 +186,7 @@ def coverage(path: Path, labels: Labels, axis: Axis, depth: list[Any], least: in
         axes.set_ylabel(labels("depth"))
         axis.ends(axes)
         axis.dress(axes, labels)
-        _legend(axes, 5)
+        _legend(axes)
 
 
 def quality(path: Path, labels: Labels, found: Quality, least: int | None) -> None:
@@ -212,8 +212,8 @@ def quality(path: Path, labels: Labels, found: Quality, least: int | None) -> No
         for level, wrong in ((10, "10"), (20, "100"), (30, "1000")):
             if level < top:
                 axes.text(
-                    1.0, level, labels("wrong", value=wrong), transform=axes.get_yaxis_transform(), fontsize=8,
-                    color="#59616b", va="bottom", ha="right",
+                    1.008, level, labels("wrong", value=wrong), transform=axes.get_yaxis_transform(), fontsize=8,
+                    color="#59616b", va="center", ha="left",
                 )  # fmt: skip
         if least is not None:
             axes.axhline(least, color=VERMILION, linestyle="--", linewidth=1.2, label=labels("asked", value=least))
@@ -221,7 +221,7 @@ def quality(path: Path, labels: Labels, found: Quality, least: int | None) -> No
         axes.set_xlim(left=0)
         axes.set_xlabel(labels("cycle"))
         axes.set_ylabel(labels("phred"))
-        _legend(axes, 5)
+        _legend(axes)
 
 
 def places(path: Path, labels: Labels, axis: Axis, found: list[Variant], least: int) -> None:
@@ -259,8 +259,11 @@ def places(path: Path, labels: Labels, axis: Axis, found: list[Variant], least: 
         for one in (axes, strip):
             axis.ends(one)
         axis.dress(strip, labels)
-        _legend(axes, 5)
+        _legend(axes)
 
 
-def _legend(axes: Any, columns: int) -> None:
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, borderaxespad=0.3, handlelength=1.8, columnspacing=1.4)
+def _legend(axes: Any) -> None:
+    """Above the plot, in lines that do not become wider than it."""
+    names = axes.get_legend_handles_labels()[1]
+    columns = len(names) if sum(len(name) + 6 for name in names) <= 110 else -(-len(names) // 2)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, borderaxespad=0.3, columnspacing=1.4)

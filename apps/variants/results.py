@@ -92,18 +92,35 @@ def results(case: Case, outcome: Outcome, folder: Path) -> dict[str, Any]:
     }
 
 
+def _kinds(outcome: Outcome) -> tuple[str, str]:
+    """How many of each kind, in words."""
+    counts = {kind: outcome.count(kind) for kind in genome.KINDS}
+    en = {
+        "snp": ("single base", "single bases"),
+        "insertion": ("insertion", "insertions"),
+        "deletion": ("deletion", "deletions"),
+        "other": ("change of several bases", "changes of several bases"),
+    }
+    zh = {"snp": "单碱基变异", "insertion": "插入", "deletion": "缺失", "other": "多碱基变异"}
+    there = {kind: count for kind, count in counts.items() if count}
+    return (
+        ", ".join(f"{count} {en[kind][count > 1]}" for kind, count in there.items()),
+        "，".join(f"{count} 处{zh[kind]}" for kind, count in there.items()),
+    )
+
+
 def _alt_positions(outcome: Outcome) -> dict[str, str]:
-    snps, gaps = outcome.count("snp"), outcome.count("insertion", "deletion")
+    kinds = _kinds(outcome)
     if not outcome.variants:
         return {"en": "An empty plot: no variant passed the filters.", "zh": "空图：没有变异通过筛选。"}
     lowest = min(one.quality for one in outcome.variants)
     highest = max(one.quality for one in outcome.variants)
     first, last = outcome.variants[0], outcome.variants[-1]
     return {
-        "en": f"{len(outcome.variants)} variants along the genome, from {first.position} to {last.position}: {snps} single "
-        f"bases, {gaps} insertions or deletions; qualities from {lowest:.0f} to {highest:.0f}.",
-        "zh": f"沿基因组的 {len(outcome.variants)} 个变异，位置从 {first.position} 到 {last.position}：{snps} 个单碱基变异，"
-        f"{gaps} 个插入或缺失；质量从 {lowest:.0f} 到 {highest:.0f}。",
+        "en": f"{len(outcome.variants)} variants along the genome, from {first.position} to {last.position}: {kinds[0]}; "
+        f"qualities from {lowest:.0f} to {highest:.0f}.",
+        "zh": f"沿基因组的 {len(outcome.variants)} 个变异，位置从 {first.position} 到 {last.position}：{kinds[1]}；"
+        f"质量从 {lowest:.0f} 到 {highest:.0f}。",
     }
 
 
@@ -175,13 +192,13 @@ def _found(case: Case, outcome: Outcome) -> Words:
     names = list(dict.fromkeys(name for name, _, _ in outcome.regions))
     where = names[0] if len(names) == 1 else f"{len(names)} sequences"
     where_zh = names[0] if len(names) == 1 else f"{len(names)} 条序列"
-    snps, gaps = outcome.count("snp"), outcome.count("insertion", "deletion")
+    kinds = _kinds(outcome)
     if total:
         noun = "place" if total == 1 else "places"
         first = (
-            f"At {total} {noun} of {outcome.bases:,} bases the sample differs from the reference {where}: {snps} single bases, "
-            f"{gaps} insertions or deletions.",
-            f"在 {outcome.bases:,} 个碱基中，样本与参考序列 {where_zh} 有 {total} 处不同：{snps} 处单碱基变异，{gaps} 处插入或缺失。",
+            f"At {total} {noun} of {outcome.bases:,} bases the sample differs from the reference {where}: "
+            f"{kinds[0]}.",
+            f"在 {outcome.bases:,} 个碱基中，样本与参考序列 {where_zh} 有 {total} 处不同：{kinds[1]}。",
         )
     else:
         first = (
