@@ -23,14 +23,14 @@ from perijove.spawners.apps.codes import FULL
 from perijove.spawners.apps.progress import CHANNEL, tell
 from perijove.spawners.apps.steps import BadPipeline, Unfit
 
-#: The name under which a pipeline is loaded.
-MODULE = "perijove_pipeline"
+#: The package as which an app's folder is loaded, so that its modules import each other: `from .drawing import draw`.
+PACKAGE = "perijove_app"
 #: Bytes of the largest result of a function: numbers and names, not data.
 MOST = 1 << 20
 
 
 def load(pipeline: Path) -> ModuleType:
-    """The pipeline's module; it may import modules that lie beside it.
+    """The pipeline's module; it may import modules that lie beside it: `from . import drawing`.
 
     Raises:
         BadPipeline: it cannot be loaded; the message says why and where.
@@ -38,11 +38,16 @@ def load(pipeline: Path) -> ModuleType:
     sys.dont_write_bytecode = True  # an app's folder is not ours to write to
     if str(pipeline.parent) not in sys.path:
         sys.path.append(str(pipeline.parent))
-    spec = importlib.util.spec_from_file_location(MODULE, pipeline)
+    for name in [name for name in sys.modules if name.split(".")[0] == PACKAGE]:
+        del sys.modules[name]  # of another app, or of this one before it was edited
+    package = sys.modules[PACKAGE] = ModuleType(PACKAGE)
+    package.__path__ = [str(pipeline.parent)]
+    name = f"{PACKAGE}.{pipeline.stem}"
+    spec = importlib.util.spec_from_file_location(name, pipeline)
     if spec is None or spec.loader is None:
         raise BadPipeline(f"{pipeline} is no Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[MODULE] = module
+    sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     except Exception as error:
