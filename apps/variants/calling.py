@@ -1,9 +1,9 @@
 """The way that needs nothing but PyPI, second half: a caller of variants of our own. It is simple, and says so.
 
-It counts, base by base, what the reads say, and compares the likelihood of "all of them read the reference" with that of
-the best other genotype, every base with one and the same chance of error. No realignment, no base alignment quality, no
-model of strand or position in the read: bcftools does better, and is what the other way runs. In return it is 150 lines
-that one can read. A quality is -10 log10 of that ratio with the prior chance of a variant, 0.001 a base (bcftools' own).
+It counts, base by base, what the reads say, and compares the likelihood of "all of them read the reference" with that
+of the best other genotype, every base with one and the same chance of error. No realignment, no base alignment quality,
+no model of errors that come together: bcftools does better, and is what the other way runs. In return it is 150 lines
+that one can read. A quality is -10 log10 of that ratio with the prior chance of a variant, 0.001 a base.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .reads import Region
+from .regions import Region
 
 #: -10 log10 of the chance that a base differs from the reference before any read was seen.
 PRIOR = 30.0
@@ -52,8 +52,8 @@ class Rules:
 
 
 def rules(kind: str, base_quality: int, mapping_quality: int, ploidy: int) -> Rules:
-    """For short reads by the asked base quality; long ones are counted from quality 5 on, and without gaps, as bcftools'
-    profile for them does."""
+    """For short reads by the asked base quality; long ones are counted from quality 5 on, and without gaps, as in
+    bcftools' profile for them."""
     if kind == "short":
         return Rules(base_quality, mapping_quality, ploidy, 10 ** (-base_quality / 10), True)
     return Rules(5, mapping_quality, ploidy, LONG_ERROR, False)
@@ -88,17 +88,17 @@ def call(bam: Path, reference: Path, region: Region, rule: Rules) -> list[Call]:
     best[own[known], np.nonzero(known)[0]] = -1
     first = best.argmax(axis=0)
     found = []
-    for at in np.nonzero(known & (best.max(axis=0) >= 2))[0]:
+    for at in np.nonzero(known & (best.max(axis=0) >= 2))[0].tolist():
         alternate, depth = int(table[first[at], at]), int(depths[at])
         quality, genotype = judge(depth, alternate, rule.error, rule.ploidy)
         if quality > 0:
-            found.append(Call(name, start + int(at) + 1, text[at], BASES[first[at]], quality, genotype, depth, alternate))
-    for (at, ref, alt), alternate in gaps.items():
-        # Reads that end at the gap cannot show it: what lies over its first base counts.
-        depth = max(int(depths[at - start]), alternate)
+            found.append(Call(name, start + at + 1, text[at], BASES[first[at]], quality, genotype, depth, alternate))
+    for (place, ref, alt), alternate in gaps.items():
+        # Reads that end at the gap cannot show it: what lies over the base before it counts.
+        depth = max(int(depths[place - start]), alternate)
         quality, genotype = judge(depth, alternate, GAP_ERROR, rule.ploidy)
         if quality > 0 and alternate >= 2:
-            found.append(Call(name, at + 1, ref, alt, quality, genotype, depth, alternate))
+            found.append(Call(name, place + 1, ref, alt, quality, genotype, depth, alternate))
     return sorted(found, key=lambda one: (one.position, one.ref, one.alt))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .genome import KINDS, Quality, Variant
-from .reads import Region
+from .regions import Region
 
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
 INK, FAINT = "#1c2127", "#8a919b"
@@ -88,7 +88,7 @@ def _figure(labels: Labels, path: Path, rows: tuple[int, ...] = (1,), height: fl
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    style = {
+    style: dict[Any, Any] = {
         "font.family": [labels.font, "DejaVu Sans"] if labels.font else ["DejaVu Sans"],
         "font.size": 10,
         "axes.edgecolor": FAINT,
@@ -180,7 +180,13 @@ def coverage(path: Path, labels: Labels, axis: Axis, depth: list[Any], least: in
             edges = np.append(starts, len(values))
             sides = (axis.first + np.repeat(edges, 2)[1:-1]) / axis.scale
             axes.fill_between(
-                sides, -0.045 * top, -0.01 * top, where=np.repeat(thin, 2), color=VERMILION, linewidth=0, label=labels("thin")
+                sides,
+                -0.045 * top,
+                -0.01 * top,
+                where=np.repeat(thin, 2),
+                color=VERMILION,
+                linewidth=0,
+                label=labels("thin"),
             )
         axes.set_ylim(-0.05 * top if thin.any() else 0, top)
         axes.set_ylabel(labels("depth"))
@@ -231,7 +237,9 @@ def places(path: Path, labels: Labels, axis: Axis, found: list[Variant], least: 
     with _figure(labels, path, rows=(4, 1), height=4.4) as (axes, strip):
         every: list[float] = []
         for kind in KINDS:
-            spots = [(x, one.quality) for one in found if one.kind == kind and (x := axis.of(one.sequence, one.position))]
+            spots = [
+                (x, one.quality) for one in found if one.kind == kind and (x := axis.of(one.sequence, one.position))
+            ]
             if not spots:
                 continue
             xs, ys = zip(*spots, strict=True)
@@ -245,7 +253,7 @@ def places(path: Path, labels: Labels, axis: Axis, found: list[Variant], least: 
             )  # fmt: skip
         highest = max((one.quality for one in found), default=0.0)
         axes.axhline(least, color=INK, linestyle="--", linewidth=1, label=labels("filter", value=least))
-        axes.set_ylim(0, max(highest * 1.08, least * 2))
+        axes.set_ylim(0, max(highest * 1.08, least * 4))
         axes.set_ylabel(labels("quality"))
         low, high = (axis.first + 1) / axis.scale, (axis.first + axis.total) / axis.scale
         counts, edges = np.histogram(every, bins=60, range=(low, high))
@@ -255,7 +263,7 @@ def places(path: Path, labels: Labels, axis: Axis, found: list[Variant], least: 
         strip.set_ylabel(labels("density"), fontsize=8)
         strip.grid(axis="x", visible=False)
         if not found:
-            axes.text(0.5, 0.5, labels("none"), transform=axes.transAxes, ha="center", va="center", fontsize=13)
+            axes.text(0.5, 0.6, labels("none"), transform=axes.transAxes, ha="center", va="center", fontsize=13)
         for one in (axes, strip):
             axis.ends(one)
         axis.dress(strip, labels)

@@ -10,10 +10,11 @@ import gzip
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from .reads import Region
+from .regions import Region
 
 #: IUPAC letters for two bases (Cornish-Bowden 1985, Nucleic Acids Res. 13:3021).
 _BOTH = {"AG": "R", "CT": "Y", "CG": "S", "AT": "W", "GT": "K", "AC": "M"}
@@ -59,7 +60,8 @@ def variants(path: Path) -> list[Variant]:
             values = dict(zip(sample[0].split(":"), sample[1].split(":"), strict=False)) if len(sample) > 1 else {}
             counts = [int(count) for count in values.get("AD", "").split(",") if count.isdigit()]
             for at, alt in enumerate(alts.split(",")):
-                share = counts[at + 1] / sum(counts) if len(counts) > at + 1 and sum(counts) else -1.0
+                whole = sum(counts)
+                share = counts[at + 1] / whole if len(counts) > at + 1 and whole else -1.0
                 depth = int(facts.get("DP") or 0)
                 score = float(quality) if quality != "." else 0.0
                 found.append(Variant(name, int(position), ref, alt, score, depth, share, values.get("GT", ".")))
@@ -97,7 +99,7 @@ def depths(paths: Iterable[Path], regions: Iterable[Region]) -> list[Any]:
         names = [column[0] for column in columns]
         # A part's lines run through one sequence after the other.
         cuts = [0, *(i for i in range(1, len(names)) if names[i] != names[i - 1]), len(names)]
-        for first, last in zip(cuts, cuts[1:], strict=False):
+        for first, last in pairwise(cuts):
             name = names[first].decode()
             for (title, start), number in at.items():
                 if title == name:
@@ -106,7 +108,9 @@ def depths(paths: Iterable[Path], regions: Iterable[Region]) -> list[Any]:
     return result
 
 
-def consensus(sequences: dict[str, str], regions: list[Region], depth: list[Any], found: list[Variant], least: int) -> str:
+def consensus(
+    sequences: dict[str, str], regions: list[Region], depth: list[Any], found: list[Variant], least: int
+) -> str:
     """The sample's own sequence as FASTA: the reference with the variants in it, N where fewer than `least` reads lie.
 
     A place where both alleles are has the letter for both (IUPAC); a mixed insertion or deletion is left out.

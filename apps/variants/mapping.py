@@ -1,7 +1,7 @@
 """The way that needs nothing but PyPI, first half: filter reads, and map them with `mappy` (minimap2 as a library).
 
-The filter is fastp's rule for reads (a read goes when more than 40 % of its bases are below the asked quality, when it has
-more than 5 N or is shorter than 15 bases; a pair goes as a whole), without fastp's trimming of adapters.
+The filter is fastp's rule for reads (a read goes when more than 40 % of its bases are below the asked quality, when it
+has more than 5 N or is shorter than 15 bases; a pair goes as a whole), without fastp's trimming of adapters.
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ def clean(first: Path, second: Path | None, kind: str, quality: int, folder: Pat
     before, after = Statistics(), Statistics()
     failed = {"low_quality_reads": 0, "too_many_N_reads": 0, "too_short_reads": 0}
     names = ["clean_1.fastq"] + (["clean_2.fastq"] if second else [])
-    source: Iterable[tuple[Record, ...]] = pairs(first, second) if second else ((one,) for one in records(first, "reads"))
+    source: Iterable[tuple[Record, ...]] = (
+        pairs(first, second) if second else ((one,) for one in records(first, "reads"))
+    )
     files = [(folder / name).open("wb") for name in names]
     try:
         for count, mates in enumerate(source):

@@ -1,16 +1,17 @@
 """Which variants are in these reads? The steps, for both ways.
 
-`tools` (and `bcftools`, where there is no freebayes): fastp, bwa mem or minimap2, samtools, then a caller for each region.
-`python`: the same graph with a filter, minimap2 as a library and a simple caller; for machines where nobody can install.
+`tools` (and `bcftools`, where there is no freebayes): fastp, bwa mem or minimap2, samtools, then a caller for each
+region. `python`: the same graph with a filter, minimap2 as a library and a simple caller; for machines where nobody can
+install anything.
 
-The first step looks at everything that was given, so that a wrong file is found in seconds. Names of a person's files
-reach no program: they are linked as `reads_1.fastq` and the like (bwa and samtools write their command lines into headers).
+The first step looks at everything that was given, so that a wrong file is found before anything else runs. Names of a
+person's files reach no program: they are linked as `reads_1.fastq` and the like, because bwa and samtools write their
+command lines into headers.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 import tarfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -21,7 +22,7 @@ from typing import Any, BinaryIO
 
 from perijove.apps import Call, Case, Command, Pipe, Progress, Step, Unfit, report
 
-from . import calling, genome, mapping, reads
+from . import calling, genome, mapping, reads, regions
 from .results import Outcome, results
 
 #: Bytes of reference for one region where nobody said how many; and the most regions.
@@ -50,7 +51,9 @@ def steps(case: Case) -> list[Step]:
     return [
         Step("look", Call(look, parts=parts), makes=look_makes, limit=LONG),
         *way(case, parts),
-        Step("report", Call(show), after=["call", "depth", "join", *count], makes=[f"results/{name}" for name in MAKES]),
+        Step(
+            "report", Call(show), after=["call", "depth", "join", *count], makes=[f"results/{name}" for name in MAKES]
+        ),
     ]
 
 
@@ -117,8 +120,7 @@ def look(case: Case, parts: list[str]) -> None:
     """Looks at all that was given and writes down what the other steps need."""
     if case.inputs["sample"] == "ecoli":
         with tarfile.open(case.data("ecoli")) as archive:
-            text = _member(archive, "reference.fasta").read()
-            Path("genome.fasta").write_bytes(text)
+            Path("genome.fasta").write_bytes(_member(archive, "reference.fasta").read())
             sequences = reads.sequences(Path("genome.fasta"))
             with Path("reads_1.fastq").open("wb") as out:
                 _copy(_member(archive, "pacbio_filtered.fastq"), out, total(case))
@@ -126,12 +128,13 @@ def look(case: Case, parts: list[str]) -> None:
     else:
         sequences = reads.sequences(reference(case))
         files = given(case)
-    places = reads.regions(case.inputs["region"] or "", {name: len(text) for name, text in sequences.items()})
+    places = regions.regions(case.inputs["region"] or "", {name: len(text) for name, text in sequences.items()})
     report(0.2)
     facts = reads.examine(files[0], files[1] if len(files) > 1 else None)
     if kind(case) == "short" and facts.longest > 1000:
         raise Unfit(
-            f"The longest read has {facts.longest} bases: these are long reads. Choose PacBio or Nanopore as their kind.",
+            f"The longest read has {facts.longest} bases: these are long reads. Choose PacBio or "
+            "Nanopore as their kind.",
             f"最长的读段有 {facts.longest} 个碱基：这是长读段。请把读段类型改为 PacBio 或 Nanopore。",
             "kind",
         )
@@ -140,7 +143,7 @@ def look(case: Case, parts: list[str]) -> None:
     text, index = reads.fasta(sequences)
     Path("reference.fa").write_text(text, encoding="ascii")
     Path("reference.fa.fai").write_text(index, encoding="ascii")
-    for part, share in zip(parts, reads.share(places, len(parts)), strict=True):
+    for part, share in zip(parts, regions.share(places, len(parts)), strict=True):
         lines = "".join(f"{name}\t{start}\t{end}\n" for name, start, end in share)
         Path(f"part-{part}.bed").write_text(lines, encoding="ascii")
     Path("facts.json").write_text(json.dumps(asdict(facts) | {"regions": places}), encoding="utf-8")
@@ -181,7 +184,14 @@ def whole(case: Case, folder: Path) -> None:
 def _tools(case: Case, parts: list[str]) -> Iterator[Step]:
     bam, ref = case.file("results/aligned.bam"), case.file("reference.fa")
     cleaned = [case.file(f"clean_{at}.fastq.gz") for at in range(1, len(links(case)) + 1)]
-    yield Step("clean", fastp(case), after=["look"], makes=["fastp.json", *(p.name for p in cleaned)], cores=case.cores, limit=LONG)
+    yield Step(
+        "clean",
+        fastp(case),
+        after=["look"],
+        makes=["fastp.json", *(p.name for p in cleaned)],
+        cores=case.cores,
+        limit=LONG,
+    )
     ready = ["clean"]
     if aligner(case) == "bwa":
         index = [f"reference.fa.{end}" for end in ("amb", "ann", "bwt", "pac", "sa")]
@@ -191,7 +201,12 @@ def _tools(case: Case, parts: list[str]) -> Iterator[Step]:
     made = ["results/aligned.bam", "results/aligned.bam.bai"]
     yield Step("align", align(case, cleaned), after=ready, makes=made, cores=case.cores, limit=LONG, check=whole)
     samtools, bcftools = case.program("samtools"), case.program("bcftools")
-    yield Step("count", Command([samtools, "flagstat", "-O", "json", bam], stdout="flagstat.json"), after=["align"], makes=["flagstat.json"])
+    yield Step(
+        "count",
+        Command([samtools, "flagstat", "-O", "json", bam], stdout="flagstat.json"),
+        after=["align"],
+        makes=["flagstat.json"],
+    )
     for part in parts:
         bed, calls = case.file(f"part-{part}.bed"), f"calls-{part}.bcf"
         yield Step("call", caller(case, bed, calls), part, after=["align"], makes=[calls], limit=LONG)
@@ -207,7 +222,9 @@ def _tools(case: Case, parts: list[str]) -> Iterator[Step]:
         )
     )
     yield Step("join", join, "filter", after=["call"], makes=["results/variants.vcf.gz"], limit=LONG)
-    index_vcf = Command([bcftools, "index", "-t", "-o", "results/variants.vcf.gz.tbi", case.file("results/variants.vcf.gz")])
+    index_vcf = Command(
+        [bcftools, "index", "-t", "-o", "results/variants.vcf.gz.tbi", case.file("results/variants.vcf.gz")]
+    )
     yield Step("join", index_vcf, "index", after=["join@filter"], makes=["results/variants.vcf.gz.tbi"])
 
 
@@ -220,11 +237,15 @@ def aligner(case: Case) -> str:
 def fastp(case: Case) -> Command:
     """Filters short reads by quality and trims adapters; of long ones, drops those below 500 bases."""
     ins = [word for flag, path in zip(("-i", "-I"), links(case), strict=False) for word in (flag, path)]
-    outs = [word for at, flag in enumerate(("-o", "-O")[: len(links(case))], 1) for word in (flag, f"clean_{at}.fastq.gz")]
-    rules: list[str | int] = ["-q", case.inputs["base_quality"]] if kind(case) == "short" else ["-Q", "-A", "-G", "-l", 500]
+    outs = [
+        word for at, flag in enumerate(("-o", "-O")[: len(links(case))], 1) for word in (flag, f"clean_{at}.fastq.gz")
+    ]
+    rules: list[str | int] = (
+        ["-q", case.inputs["base_quality"]] if kind(case) == "short" else ["-Q", "-A", "-G", "-l", 500]
+    )
     threads = min(case.cores, 16)
     # How many reads are copies of others takes a gigabyte of memory to find out, and nothing here uses it.
-    rest = ["-z", 1, "-w", threads, "-j", "fastp.json", "-h", "fastp.html", "--dont_eval_duplication"]
+    rest: list[str | int] = ["-z", 1, "-w", threads, "-j", "fastp.json", "-h", "fastp.html", "--dont_eval_duplication"]
     return Command([case.program("fastp"), *ins, *outs, *rules, *rest])
 
 
@@ -234,12 +255,33 @@ def align(case: Case, cleaned: list[Path]) -> Pipe:
     if aligner(case) == "bwa":
         # A fixed size of batches: the same result for any number of threads.
         progress = Progress(r"Processed (?P<done>\d+) reads", total(case) or None, adds=True)
-        words = [case.program("bwa"), "mem", "-t", threads, "-K", 10_000_000, "-R", GROUP, ref, *cleaned]
+        words: list[str | int | Path] = [
+            case.program("bwa"),
+            "mem",
+            "-t",
+            threads,
+            "-K",
+            10_000_000,
+            "-R",
+            GROUP,
+            ref,
+            *cleaned,
+        ]
     else:
         preset = mapping.PRESETS[kind(case)]
         progress = Progress(r"mapped (?P<done>\d+) sequences", total(case) or None, adds=True)
         words = [case.program("minimap2"), "-a", "-x", preset, "-t", threads, "-K", "10M", "-R", GROUP, ref, *cleaned]
-    sort = [case.program("samtools"), "sort", "-@", min(threads, 8), "-m", "256M", "--write-index", "-T", "sort"]
+    sort: list[str | int] = [
+        case.program("samtools"),
+        "sort",
+        "-@",
+        min(threads, 8),
+        "-m",
+        "256M",
+        "--write-index",
+        "-T",
+        "sort",
+    ]
     return Pipe((Command(words, progress=progress), Command([*sort, "-o", f"{bam}##idx##{bam}.bai", "-"])))
 
 
@@ -247,7 +289,7 @@ def caller(case: Case, bed: Path, out: str) -> Pipe:
     """bcftools (or freebayes) for one region."""
     ref, bam, bcftools = case.file("reference.fa"), case.file("results/aligned.bam"), case.program("bcftools")
     least, copies = case.inputs["mapping_quality"], case.inputs["ploidy"]
-    # Long reads: bcftools 1.16 has no profile for PacBio's continuous reads; that for Nanopore (quality 5, no gaps) is nearest.
+    # bcftools 1.16 has no profile for PacBio's continuous reads; that for Nanopore (quality 5, no gaps) is nearest.
     rules = ["-Q", case.inputs["base_quality"]] if kind(case) == "short" else ["-X", "ont"]
     if case.inputs["caller"] == "freebayes":
         quality = case.inputs["base_quality"] if kind(case) == "short" else 5
@@ -297,10 +339,10 @@ def place(case: Case) -> None:
     bam = Path("results/aligned.bam")
     first = case.file("clean_1.fastq")
     mapping.align(case.file("reference.fa"), first, mate, kind(case), case.cores, facts(case)["reads"], bam)
-    Path("flagstat.json").write_text(pysam.flagstat("-O", "json", str(bam)), encoding="utf-8")
+    Path("flagstat.json").write_text(str(pysam.flagstat("-O", "json", str(bam))), encoding="utf-8")
 
 
-def _regions(case: Case, part: str) -> list[reads.Region]:
+def _regions(case: Case, part: str) -> list[regions.Region]:
     lines = case.file(f"part-{part}.bed").read_text(encoding="ascii").splitlines()
     return [(name, int(start), int(end)) for name, start, end in (line.split("\t") for line in lines)]
 
@@ -319,7 +361,15 @@ def depth(case: Case, part: str) -> None:
     import pysam
 
     name = f"depth-{part}.tsv"
-    pysam.depth("-a", "-b", str(case.file(f"part-{part}.bed")), "-o", name, str(case.file("results/aligned.bam")), catch_stdout=False)
+    pysam.depth(
+        "-a",
+        "-b",
+        str(case.file(f"part-{part}.bed")),
+        "-o",
+        name,
+        str(case.file("results/aligned.bam")),
+        catch_stdout=False,
+    )
 
 
 def join(case: Case, parts: list[str]) -> None:

@@ -1,7 +1,7 @@
 """What people give, read and checked: FASTQ (plain or gzip, one or two files), FASTA, regions.
 
-Pure but for reading the files it is told to. Whatever is wrong is said as `Unfit`, in words for the person, with the input
-it is about: a wrong file is found here, in the first seconds, and not by an aligner's last line an hour later.
+Pure but for reading the files it is told to. Whatever is wrong is said as `Unfit`, in words for the person, with the
+input it is about: a wrong file is found here, and not by an aligner's last line an hour later.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ def opened(path: Path, name: str) -> BinaryIO:
         with path.open("rb") as file:
             head = file.read(262)
     except OSError as error:
-        raise Unfit(f"{path.name} cannot be read: {error.strerror}.", f"无法读取 {path.name}：{error.strerror}。", name) from None
+        raise Unfit(
+            f"{path.name} cannot be read: {error.strerror}.", f"无法读取 {path.name}：{error.strerror}。", name
+        ) from None
     if not head:
         raise Unfit(f"{path.name} is empty.", f"{path.name} 是空文件。", name)
     if head[:2] == GZIP:
@@ -65,7 +67,14 @@ def opened(path: Path, name: str) -> BinaryIO:
             f"{path.name} 的名称表示 gzip，但内容不是：请解压，或以二进制方式重新复制。",
             name,
         )
-    kinds = {b"CRAM": "CRAM", b"PK\x03\x04": "ZIP", b"BZh": "bzip2", b"\xfd7zX": "xz", b"SRA": "SRA", b"\x89HDF": "HDF5/FAST5"}
+    kinds = {
+        b"CRAM": "CRAM",
+        b"PK\x03\x04": "ZIP",
+        b"BZh": "bzip2",
+        b"\xfd7zX": "xz",
+        b"SRA": "SRA",
+        b"\x89HDF": "HDF5/FAST5",
+    }
     for start, kind in kinds.items():
         if head.startswith(start):
             raise Unfit(
@@ -156,7 +165,8 @@ def pairs(first: Path, second: Path) -> Iterator[tuple[Record, Record]]:
         if one[0] != two[0]:
             left, right = (text[:60].decode("ascii", "replace") for text in (one[0], two[0]))
             raise Unfit(
-                f"Pair {count} has different names in the two files ({left} and {right}): they are not a pair or not in the same order.",
+                f"Pair {count} has different names in the two files ({left} and {right}): they are not a pair, "
+                "or not in the same order.",
                 f"第 {count} 对读段在两个文件中的名称不同（{left} 与 {right}）：文件不成对，或顺序不同。",
                 "mates",
             )
@@ -172,7 +182,11 @@ def examine(first: Path, second: Path | None) -> Reads:
     reads = bases = longest = 0
     if second is not None:
         if first.resolve() == second.resolve():
-            raise Unfit("Both files are the same one: give the mates, too.", "两个文件是同一个：请给出配对的另一个文件。", "mates")
+            raise Unfit(
+                "Both files are the same one: give the mates, too.",
+                "两个文件是同一个：请给出配对的另一个文件。",
+                "mates",
+            )
         for (_, one, _), (_, two, _) in pairs(first, second):
             reads += 2
             bases += len(one) + len(two)
@@ -188,7 +202,7 @@ def examine(first: Path, second: Path | None) -> Reads:
 
 
 def estimate(path: Path) -> int:
-    """About how many reads a file holds, from its first MiB: what a progress bar needs before anything has run. 0 if unknown."""
+    """About how many reads a file holds, from its first MiB, for bars of progress; 0 if unknown."""
     try:
         with path.open("rb") as file:
             head = file.read(2**20)
@@ -221,7 +235,8 @@ def sequences(path: Path, name: str = "reference") -> dict[str, str]:
                     )
                 elif text and not _LETTERS.fullmatch(text):
                     raise Unfit(
-                        f"{path.name}, line {number}: there are letters that are no bases. A genome is needed, no protein.",
+                        f"{path.name}, line {number}: there are letters that are no bases. A genome is needed, "
+                        "no protein.",
                         f"{path.name} 第 {number} 行含有不是碱基的字母。需要基因组序列，而不是蛋白质。",
                         name,
                     )
@@ -250,7 +265,8 @@ def _sequence_name(path: Path, line: bytes, number: int, found: dict[str, list[b
     title = words[0].decode("utf-8", "replace") if words else ""
     if not _NAME.fullmatch(title):
         raise Unfit(
-            f"{path.name}, line {number}: {title[:60] or 'nothing'!r} is no name for a sequence: use letters, digits and ._|-",
+            f"{path.name}, line {number}: {title[:60] or 'nothing'!r} is no name for a sequence: use letters, "
+            "digits and ._|-",
             f"{path.name} 第 {number} 行：{title[:60]!r} 不能作为序列名称：请用字母、数字和 ._|-",
             name,
         )
@@ -271,80 +287,3 @@ def fasta(sequences: dict[str, str], width: int = 60) -> tuple[str, str]:
         offset += len(block)
         text.append(block)
     return "".join(text), "".join(index)
-
-
-Region = tuple[str, int, int]
-
-
-def regions(text: str, lengths: dict[str, int]) -> list[Region]:
-    """What a person wrote as regions: (sequence, start from 0, end), in order; everything if nothing was written.
-
-    `1000-2000` (of the only sequence), `NAME`, `NAME:1000-2000`, several with `;`; numbers count from 1, ends included.
-
-    Raises:
-        Unfit: there is no such place.
-    """
-    if not text.strip():
-        return [(name, 0, length) for name, length in lengths.items()]
-    found = []
-    for piece in filter(None, (part.strip() for part in text.split(";"))):
-        found.append(_region(piece, lengths))
-    merged: list[Region] = []
-    order = {name: at for at, name in enumerate(lengths)}
-    for name, start, end in sorted(found, key=lambda region: (order[region[0]], region[1])):
-        if merged and merged[-1][0] == name and start <= merged[-1][2]:
-            merged[-1] = (name, merged[-1][1], max(end, merged[-1][2]))
-        else:
-            merged.append((name, start, end))
-    if sum(end - start for _, start, end in merged) < SMALLEST:
-        raise Unfit(f"The region is shorter than {SMALLEST} bases.", f"区域短于 {SMALLEST} 个碱基。", "region")
-    return merged
-
-
-#: Bases; below this there is nothing to share among parts, and a typing error is likelier than a wish.
-SMALLEST = 100
-
-
-def _region(piece: str, lengths: dict[str, int]) -> Region:
-    if piece in lengths:
-        return piece, 0, lengths[piece]
-    match = re.fullmatch(r"(?:(?P<name>.+):)?(?P<start>[\d,]{1,15})\s*-\s*(?P<end>[\d,]{1,15})", piece)
-    name = (match["name"] if match and match["name"] else None) or next(iter(lengths))
-    known = ", ".join(list(lengths)[:3])
-    if match is None or name not in lengths:
-        raise Unfit(
-            f"There is no place {piece[:80]!r}: write 1000-2000 or NAME:1000-2000 with a name of the reference ({known}).",
-            f"没有 {piece[:80]!r} 这个位置：请写 1000-2000 或 名称:1000-2000，名称取自参考序列（{known}）。",
-            "region",
-        )
-    if match["name"] is None and len(lengths) > 1:
-        raise Unfit(
-            f"The reference has {len(lengths)} sequences: write NAME:{piece} ({known}).",
-            f"参考有 {len(lengths)} 条序列：请写 名称:{piece}（{known}）。",
-            "region",
-        )
-    start, end = (int(match[key].replace(",", "") or 0) for key in ("start", "end"))
-    if not 1 <= start <= end <= lengths[name]:
-        raise Unfit(
-            f"The region {start}-{end} is not within {name}, which has the bases 1-{lengths[name]}.",
-            f"区域 {start}-{end} 不在 {name} 之内，其碱基为 1-{lengths[name]}。",
-            "region",
-        )
-    return name, start - 1, end
-
-
-def share(found: list[Region], parts: int) -> list[list[Region]]:
-    """The regions cut into `parts` of the same size (within one base); the order is kept."""
-    total = sum(end - start for _, start, end in found)
-    shares: list[list[Region]] = [[] for _ in range(parts)]
-    done = 0
-    for name, start, end in found:
-        at = start
-        while at < end:
-            part = done * parts // total
-            # The first base that belongs to the next part: ceil((part + 1) * total / parts).
-            stop = min(end, at + -(-(part + 1) * total // parts) - done)
-            shares[part].append((name, at, stop))
-            done += stop - at
-            at = stop
-    return shares
