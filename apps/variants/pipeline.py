@@ -210,7 +210,7 @@ def _tools(case: Case, parts: list[str]) -> Iterator[Step]:
     for part in parts:
         bed, calls = case.file(f"part-{part}.bed"), f"calls-{part}.bcf"
         yield Step("call", caller(case, bed, calls), part, after=["align"], makes=[calls], limit=LONG)
-        depth = Command([samtools, "depth", "-a", "-b", bed, bam], stdout=f"depth-{part}.tsv")
+        depth = Command([samtools, "depth", "-aa", "-b", bed, bam], stdout=f"depth-{part}.tsv")
         yield Step("depth", depth, part, after=["align"], makes=[f"depth-{part}.tsv"], limit=LONG)
     good = f"QUAL>={case.inputs['quality']} && INFO/DP>={case.inputs['depth']}"
     join = Pipe(
@@ -362,7 +362,7 @@ def depth(case: Case, part: str) -> None:
 
     name = f"depth-{part}.tsv"
     pysam.depth(
-        "-a",
+        "-aa",
         "-b",
         str(case.file(f"part-{part}.bed")),
         "-o",

@@ -222,8 +222,8 @@ def _found(case: Case, outcome: Outcome) -> Words:
     least = inputs["depth"]
     breadth = outcome.breadth(least)
     second = (
-        f"{_percent(outcome.mapped_percent)} % of the {outcome.quality.after:,} kept reads lie on the reference; the mean "
-        f"depth is {outcome.mean_depth:.1f}, and {_percent(breadth)} % of the bases have at least {least} reads."
+        f"{_percent(outcome.mapped_percent)} % of the {outcome.quality.after:,} kept reads lie on the reference; the "
+        f"mean depth is {outcome.mean_depth:.1f}, and {_percent(breadth)} % of the bases have at least {least} reads."
         + (" The others are N in the consensus: nothing can be said of them." if breadth < 100 else ""),
         f"保留的 {outcome.quality.after:,} 条读段中有 {_percent(outcome.mapped_percent)}% 比对到参考序列；"
         f"平均深度为 {outcome.mean_depth:.1f}，{_percent(breadth)}% 的碱基至少有 {least} 条读段。"
@@ -278,8 +278,8 @@ def _doubts(case: Case, outcome: Outcome) -> Words:
         words.append(
             (
                 "Variants were found by a simple caller that counts bases, because the tools (bwa, samtools, bcftools) "
-                f"are not all installed here. On the measles sample it finds {FOUND} of their 77 variants, and {OTHERS} "
-                "that they do not: they differ where the sample is mixed or reads are few.",
+                f"are not all installed here. On the measles sample it finds {FOUND} of their 77 variants, and "
+                f"{OTHERS} that they do not: they differ where the sample is mixed or reads are few.",
                 "由于这里没有装全 bwa、samtools 和 bcftools，变异由一个只统计碱基的简单方法找出。"
                 f"在麻疹样本上，它找到这些工具所得 77 个变异中的 {FOUND} 个，另有 {OTHERS} 个它们没有的："
                 "差别出现在样本混合或读段很少之处。",
