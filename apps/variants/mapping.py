@@ -93,6 +93,12 @@ def clean(first: Path, second: Path | None, kind: str, quality: int, folder: Pat
     finally:
         for file in files:
             file.close()
+    if not after.reads:
+        raise Unfit(
+            f"None of the {before.reads} reads is good enough: ask for a lower quality of bases, or look at the file.",
+            f"{before.reads} 条读段全部不合格：请降低碱基最低质量，或检查文件。",
+            "base_quality" if failed["low_quality_reads"] else "reads",
+        )
     facts: dict[str, Any] = {
         "summary": {"before_filtering": before.summary(), "after_filtering": after.summary()},
         "filtering_result": {"passed_filter_reads": after.reads, **failed},

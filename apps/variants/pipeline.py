@@ -277,7 +277,7 @@ def align(case: Case, cleaned: list[Path]) -> Pipe:
         "-@",
         min(threads, 8),
         "-m",
-        "256M",
+        "128M",
         "--write-index",
         "-T",
         "sort",

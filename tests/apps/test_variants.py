@@ -407,6 +407,19 @@ def test_long_reads_are_not_taken_for_short_ones(tmp_path: Path) -> None:
     assert report["failure"]["input"] == "kind"
 
 
+@pytest.mark.parametrize("way", ["python_alone", "tools"])
+def test_reads_of_which_none_is_good_enough_end_the_run_in_words(
+    tmp_path: Path, way: str, request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue(way)
+    path = fastq(tmp_path / "home/reads.fastq", planted()[0])
+    path.write_text(path.read_text().replace("I" * 100, "#" * 100))
+    report = run(tmp_path, sample="own", reads="reads.fastq", reference="data:measles_reference")
+    assert (report["state"], report["failure"]["step"]) == ("failed", "clean")
+    failure = report["failure"]
+    assert "lower" in failure["message"]["en"] + failure["advice"]["en"]
+
+
 def test_an_alignment_that_breaks_off_is_no_result(tmp_path: Path) -> None:
     from perijove.apps.variants import pipeline
 
