@@ -149,6 +149,14 @@ class Axis:
         for _, offset in self._offsets[1:] if len(self._offsets) <= 60 else []:
             axes.axvline(offset / self.scale, color=FAINT, linewidth=0.6, linestyle=":")
 
+    def names(self, axes: Any) -> None:
+        """The sequences' names at their beginnings, where there are few."""
+        for (name, _, _), offset in self._offsets if 1 < len(self._offsets) <= 6 else []:
+            short = _plain(name if len(name) <= 16 else f"{name[:14]}..")
+            spot = offset / self.scale
+            axes.annotate(short, (spot, 1), (3, -2), xycoords=("data", "axes fraction"), textcoords="offset points",
+                          fontsize=8, color="#59616b", va="top")  # fmt: skip
+
 
 def _plain(text: str) -> str:
     """Dollar signs would be read as mathematics."""
@@ -174,7 +182,7 @@ def coverage(path: Path, labels: Labels, axis: Axis, depth: list[Any], least: in
             axes.plot(middles, means, color=BLUE, linewidth=1.2, label=labels("each"))
         axes.axhline(values.mean(), color=INK, linestyle="--", linewidth=1, label=labels("mean", value=values.mean()))
         axes.axhline(least, color=VERMILION, linestyle=":", linewidth=1.4, label=labels("least", value=least))
-        top = max(float(high.max()), least, 1.0) * 1.08
+        top = max(float(high.max()), least, 1.0) * 1.12
         thin = low < least
         if thin.any():
             edges = np.append(starts, len(values))
@@ -190,6 +198,7 @@ def coverage(path: Path, labels: Labels, axis: Axis, depth: list[Any], least: in
             )
         axes.set_ylim(-0.05 * top if thin.any() else 0, top)
         axes.set_ylabel(labels("depth"))
+        axis.names(axes)
         axis.ends(axes)
         axis.dress(axes, labels)
         _legend(axes)
@@ -253,8 +262,9 @@ def places(path: Path, labels: Labels, axis: Axis, found: list[Variant], least: 
             )  # fmt: skip
         highest = max((one.quality for one in found), default=0.0)
         axes.axhline(least, color=INK, linestyle="--", linewidth=1, label=labels("filter", value=least))
-        axes.set_ylim(0, max(highest * 1.08, least * 4))
+        axes.set_ylim(0, max(highest * 1.12, least * 4))
         axes.set_ylabel(labels("quality"))
+        axis.names(axes)
         low, high = (axis.first + 1) / axis.scale, (axis.first + axis.total) / axis.scale
         counts, edges = np.histogram(every, bins=60, range=(low, high))
         strip.bar(edges[:-1], counts, width=np.diff(edges), align="edge", color=FAINT, linewidth=0)

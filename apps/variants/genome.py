@@ -82,7 +82,7 @@ def table(found: Iterable[Variant], path: Path) -> None:
 
 
 def depths(paths: Iterable[Path], regions: Iterable[Region]) -> list[Any]:
-    """The depth of each base (an array for each region, in their order) from files of `samtools depth -aa`."""
+    """The depth of each base (an array for each region, in their order) from files of `samtools depth -aa -J`."""
     import numpy as np
 
     places = list(regions)

@@ -98,11 +98,9 @@ def pieces(case: Case) -> int:
     """Into how many regions the genome is cut: what was asked for, or by its size, but two at least."""
     if case.inputs["pieces"]:
         return int(case.inputs["pieces"])
-    if case.inputs["sample"] == "ecoli":
-        return 16
-    size = 0
+    size = regions.asked(case.inputs["region"] or "") or {"ecoli": 16 * PIECE}.get(case.inputs["sample"], 0)
     with suppress(OSError):
-        size = reference(case).stat().st_size * (4 if reads.packed(reference(case)) else 1)
+        size = size or reference(case).stat().st_size * (4 if reads.packed(reference(case)) else 1)
     return min(max(-(-size // PIECE), 2), MOST)
 
 
@@ -210,7 +208,7 @@ def _tools(case: Case, parts: list[str]) -> Iterator[Step]:
     for part in parts:
         bed, calls = case.file(f"part-{part}.bed"), f"calls-{part}.bcf"
         yield Step("call", caller(case, bed, calls), part, after=["align"], makes=[calls], limit=LONG)
-        depth = Command([samtools, "depth", "-aa", "-b", bed, bam], stdout=f"depth-{part}.tsv")
+        depth = Command([samtools, "depth", "-aa", "-J", "-b", bed, bam], stdout=f"depth-{part}.tsv")
         yield Step("depth", depth, part, after=["align"], makes=[f"depth-{part}.tsv"], limit=LONG)
     good = f"QUAL>={case.inputs['quality']} && INFO/DP>={case.inputs['depth']}"
     join = Pipe(
@@ -363,6 +361,7 @@ def depth(case: Case, part: str) -> None:
     name = f"depth-{part}.tsv"
     pysam.depth(
         "-aa",
+        "-J",
         "-b",
         str(case.file(f"part-{part}.bed")),
         "-o",

@@ -34,6 +34,12 @@ def regions(text: str, lengths: dict[str, int]) -> list[Region]:
     return merged
 
 
+def asked(text: str) -> int:
+    """About how many bases a person's regions have, before the reference was read; 0 if that cannot be told."""
+    spans = re.findall(r"([\d,]+)\s*-\s*([\d,]+)\s*(?:;|$)", text)
+    return sum(abs(int(end.replace(",", "") or 0) - int(start.replace(",", "") or 0)) for start, end in spans)
+
+
 #: Bases; below this there is nothing to share among parts, and a typing error is likelier than a wish.
 SMALLEST = 100
 

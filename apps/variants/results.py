@@ -120,11 +120,15 @@ def _alt_positions(outcome: Outcome) -> dict[str, str]:
         return {"en": "An empty plot: no variant passed the filters.", "zh": "空图：没有变异通过筛选。"}
     lowest = min(one.quality for one in outcome.variants)
     highest = max(one.quality for one in outcome.variants)
-    first, last = outcome.variants[0], outcome.variants[-1]
+    single = len({name for name, _, _ in outcome.regions}) == 1
+    first, last = (
+        f"{one.position}" if single else f"{one.sequence}:{one.position}"
+        for one in (outcome.variants[0], outcome.variants[-1])
+    )
     return {
-        "en": f"{len(outcome.variants)} variants along the genome, from {first.position} to {last.position}: "
+        "en": f"{len(outcome.variants)} variants along the genome, from {first} to {last}: "
         f"{kinds[0]}; qualities from {lowest:.0f} to {highest:.0f}.",
-        "zh": f"沿基因组的 {len(outcome.variants)} 个变异，位置从 {first.position} 到 {last.position}：{kinds[1]}；"
+        "zh": f"沿基因组的 {len(outcome.variants)} 个变异，位置从 {first} 到 {last}：{kinds[1]}；"
         f"质量从 {lowest:.0f} 到 {highest:.0f}。",
     }
 
@@ -204,20 +208,20 @@ def _percent(value: float) -> str:
 def _found(case: Case, outcome: Outcome) -> Words:
     inputs, total = case.inputs, len(outcome.variants)
     names = list(dict.fromkeys(name for name, _, _ in outcome.regions))
-    where = names[0] if len(names) == 1 else f"{len(names)} sequences"
-    where_zh = names[0] if len(names) == 1 else f"{len(names)} 条序列"
+    where = f" {names[0]}" if len(names) == 1 else f" ({len(names)} sequences)"
+    where_zh = f" {names[0]} " if len(names) == 1 else f"（{len(names)} 条序列）"
     kinds = _kinds(outcome)
     if total:
         noun = "place" if total == 1 else "places"
         first = (
-            f"At {total} {noun} of {outcome.bases:,} bases the sample differs from the reference {where}: {kinds[0]}.",
-            f"在 {outcome.bases:,} 个碱基中，样本与参考序列 {where_zh} 有 {total} 处不同：{kinds[1]}。",
+            f"At {total} {noun} of {outcome.bases:,} bases the sample differs from the reference{where}: {kinds[0]}.",
+            f"在 {outcome.bases:,} 个碱基中，样本与参考序列{where_zh}有 {total} 处不同：{kinds[1]}。",
         )
     else:
         first = (
-            f"No difference to the reference {where} was found in {outcome.bases:,} bases with these filters; "
+            f"No difference to the reference{where} was found in {outcome.bases:,} bases with these filters; "
             "this is a result, too.",
-            f"在这些筛选条件下，{outcome.bases:,} 个碱基中没有发现与参考序列 {where_zh} 的差异；这也是一种结果。",
+            f"在这些筛选条件下，{outcome.bases:,} 个碱基中没有发现与参考序列{where_zh}的差异；这也是一种结果。",
         )
     least = inputs["depth"]
     breadth = outcome.breadth(least)
