@@ -243,7 +243,7 @@ def _doubts(case: Case, outcome: Outcome) -> Words:
         words.append(
             (
                 f"{weak} of the variants {'has' if weak == 1 else 'have'} a quality below 20: more than 1 % chance "
-                "each to be none.",
+                f"that {'it is' if weak == 1 else 'each is'} none.",
                 f"其中 {weak} 个变异的质量低于 20，每个都有超过 1% 的可能并非真正的变异。",
             )
         )

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from perijove.apps import Unfit
-from perijove.apps.variants import calling, genome, reads, regions, results
+from perijove.apps.variants import calling, figures, genome, reads, regions, results
 from perijove.spawners.apps.inputs import Inputs
 from perijove.spawners.apps.manifest import load
 from perijove.spawners.apps.needs import needs
@@ -77,6 +77,15 @@ def usual(tools: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
     return folder, run(folder)
 
 
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """The same where none of the programs is installed."""
+    folder = tmp_path_factory.mktemp("alone")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(folder))
+        return folder / "case", run(folder / "case")
+
+
 def planted(seed: int = 1) -> tuple[str, str, set[tuple[str, str, str]]]:
     """A reference of 3000 bases, a sample's sequence, and how they differ: 4 single bases, an insertion, a deletion."""
     draw = random.Random(seed)  # noqa: S311
@@ -109,9 +118,8 @@ def fastq(path: Path, sequence: str, depth: int = 20, length: int = 100, name: s
 # What comes out
 
 
-@pytest.mark.usefixtures("python_alone")
-def test_python_alone_finds_the_variants_of_the_measles_sample(tmp_path: Path) -> None:
-    report = run(tmp_path)
+def test_python_alone_finds_the_variants_of_the_measles_sample(alone: tuple[Path, dict[str, Any]]) -> None:
+    folder, report = alone
     assert report["way"] == "python"
     values = numbers(report)
     assert values["reads"] == 2998
@@ -119,8 +127,8 @@ def test_python_alone_finds_the_variants_of_the_measles_sample(tmp_path: Path) -
     assert 15.5 < values["depth"] < 16.5
     # The library's releases may move one or two.
     assert abs(values["variants"] - (results.FOUND + results.OTHERS)) <= 3
-    assert values["snps"] + values["indels"] == values["variants"] == len(found(tmp_path))
-    out = tmp_path / "run/results"
+    assert values["snps"] + values["indels"] == values["variants"] == len(found(folder))
+    out = folder / "run/results"
     with pysam.VariantFile(str(out / "variants.vcf.gz")) as vcf, pysam.AlignmentFile(str(out / "aligned.bam")) as bam:
         assert [record.pos for record in vcf.fetch("ENA|K01711|K01711.1", 545, 560)] == [551]
         assert bam.count("ENA|K01711|K01711.1", 545, 560) > 5
@@ -145,11 +153,9 @@ def test_the_tools_find_77_variants_in_the_measles_sample_and_76_that_are_sure(
 
 
 def test_the_reading_says_how_the_two_ways_differ(
-    usual: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    usual: tuple[Path, dict[str, Any]], alone: tuple[Path, dict[str, Any]]
 ) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert run(tmp_path / "python")["way"] == "python"
-    one, other = found(usual[0]), found(tmp_path / "python")
+    one, other = found(usual[0]), found(alone[0])
     assert (len(one & other), len(other - one)) == (results.FOUND, results.OTHERS)
 
 
@@ -463,6 +469,12 @@ def test_genotypes_follow_the_shares_of_reads() -> None:
     assert calling.judge(30, 30, 0.01, 2)[1] == "1/1"
     assert calling.judge(30, 1, 0.01, 2)[0] <= 0
     assert calling.judge(300, 300, 0.01, 1) == (calling.HIGHEST, "1")
+
+
+def test_figures_are_in_english_where_no_letters_for_chinese_are_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "FONTS", ("DejaVu Sans",))  # it is there, and has none
+    assert figures.chinese_font() is None
+    assert figures.Labels("zh")("depth") == figures.Labels("en")("depth") == "Reads over a base"
 
 
 def test_the_consensus_puts_variants_in_and_hides_what_was_not_seen() -> None:
