@@ -111,12 +111,19 @@ def _place(entry: zipfile.ZipInfo) -> PurePosixPath:
     """Where an entry goes, below the folder. Raises BadBundle."""
     name, mode = entry.filename, entry.external_attr >> 16
     parts = name.split("/")
-    if not name.isprintable() or len(name) > 300 or "\\" in name or any(part in ("", ".", "..") for part in parts):
+    if (
+        not name.isprintable()
+        or len(name) > 300
+        or "\\" in name
+        or any(part in ("", ".", "..") or len(part.encode()) > 255 for part in parts)
+    ):
         raise BadBundle(f"has a file of the name {visible(name, 80)}, which is none")
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG) or entry.is_dir():
         raise BadBundle(f"{visible(name, 80)} is no plain file")
     if entry.flag_bits & 1:
         raise BadBundle(f"{visible(name, 80)} is encrypted")
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise BadBundle(f"{visible(name, 80)} is compressed in a way that `pack` does not use")
     return PurePosixPath(*parts)
 
 

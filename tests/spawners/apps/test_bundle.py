@@ -71,6 +71,10 @@ def test_what_is_there_and_good_is_kept_and_what_is_damaged_replaced(every: App,
         zipped(("./a", b"x")),
         zipped(("a\nb", b"x")),
         zipped(("d/", b"")),
+        zipped(("x" * 256, b"x")),
+        zipped(("文" * 90, b"x")),
+        zipped(("a", b"x" * 100)).replace(b"\x08\x00", b"\x0c\x00"),  # says that it is bzip2, and is not
+        zipped(("a", b"x" * 100)).replace(b"\x08\x00", b"\x0e\x00"),  # LZMA
         zipped(("a", b"x"), ("a/b", b"x")),
         zipped(("a/b", b"x"), ("a", b"x")),
         zipped((entry("link", stat.S_IFLNK | 0o777), b"/etc/passwd")),
@@ -107,7 +111,7 @@ def test_a_digest_that_is_none_is_no_way_out(digest: str, tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(max_size=60), st.binary(max_size=20), st.integers(0, 0xFFFF))
 def test_no_name_and_no_mode_leads_out(tmp_path: Path, name: str, content: bytes, mode: int) -> None:
     try:
@@ -120,7 +124,7 @@ def test_no_name_and_no_mode_leads_out(tmp_path: Path, name: str, content: bytes
 
 
 @given(data=st.binary(max_size=300), at=st.integers(0, 400), byte=st.integers(0, 255))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_noise_is_refused_in_words(tmp_path: Path, data: bytes, at: int, byte: int) -> None:
     good = bytearray(zipped(("a/b", b"content" * 10), ("c", b"d")))
     good[at % len(good)] = byte

@@ -161,6 +161,7 @@ def test_every_fault_has_its_words_in_both_languages() -> None:
         assert text.en.count("{") == text.zh.count("{"), code
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=10), ANY, max_size=5), st.data())
 def test_no_raw_value_makes_it_raise_anything_but_its_own_error(
     every: App, extra: dict[str, Any], data: st.DataObject
@@ -177,7 +178,7 @@ def test_no_raw_value_makes_it_raise_anything_but_its_own_error(
     assert Inputs(every).parse(values) == values
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(NASTY)
 def test_a_file_never_leads_out_of_the_home(every: App, path: str) -> None:
     try:

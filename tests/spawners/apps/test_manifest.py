@@ -205,7 +205,7 @@ def test_the_digest_is_of_what_runs_and_of_nothing_else(sample: Path) -> None:
     assert load(sample).digest != before
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
 @given(st.data())
 def test_no_manifest_makes_it_raise_anything_but_its_own_error(sample: Path, data: st.DataObject) -> None:
     """A line of the sample's manifest is replaced, moved or torn, and a value made odd."""
