@@ -94,7 +94,7 @@ def draw_map(
 ) -> None:
     """One map for each scenario with one scale for all.
 
-    Warming and trend are red above and blue below zero, white is no change; a mean goes from dark to light.
+    Warming and trend are red above and blue below zero; a mean goes from dark to light.
 
     Args:
         words: `baseline` and `window`, as they are shown.
@@ -104,7 +104,7 @@ def draw_map(
     width = 8.6 if len(panels) > 1 else 6.4
     height = (width - 0.6) / len(panels) * (north - south) * stretch / (east - west)
     with mpl.rc_context(style(language)):
-        figure = Figure(figsize=(width, min(max(height, 1.6), 7.0) + 1.4), layout="constrained")
+        figure = Figure(figsize=(width, min(max(height, 0.9), 7.0) + 1.4), layout="constrained")
         axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
         levels, colours = _levels([panel.values for panel in panels], diverging=statistic != "mean")
         norm = BoundaryNorm(levels, colours.N)
@@ -177,7 +177,7 @@ def draw_line(
         axis.set_ylim(low - 0.09 * (high - low), high)  # room for the periods' names
         _ends(axis, lines, absolute=absolute, language=language)
         years = [int(year) for line in lines for year in (line.years[0], line.years[-1])]
-        axis.set_xlim(min(years), max(years) + 0.14 * (max(years) - min(years)))
+        axis.set_xlim(min(years), max(years) + 0.16 * (max(years) - min(years)))
         axis.set_xticks([tick for tick in axis.get_xticks() if min(years) <= tick <= max(years)])
         axis.spines[["top", "right", "left"]].set_visible(False)
         axis.grid(axis="y", color=_PALE, linewidth=0.6)
@@ -215,7 +215,7 @@ def _ends(axis: Any, lines: Sequence[Line], *, absolute: bool, language: str) ->
         axis.annotate(
             f"{name(line.scenario, language)} {number} °C",
             (line.smooth_years[-1], value),
-            (line.years[-1] + 1.5, height),
+            (line.years[-1] + 0.008 * float(np.ptp(line.years)), height),
             color=COLOURS[line.scenario],
             fontweight="bold",
             va="center",
@@ -224,17 +224,19 @@ def _ends(axis: Any, lines: Sequence[Line], *, absolute: bool, language: str) ->
 
 
 def _levels(fields: Sequence[Any], *, diverging: bool) -> tuple[Any, Any]:
-    """Round steps over all that is there, and as many colours; red and blue meet at zero."""
+    """Round steps over all that is there, and as many colours; red and blue meet at zero.
+
+    Values of one sign that lie close together would all be dark: there the colours begin nearer to them than zero.
+    """
     values = np.concatenate([np.ravel(field[np.isfinite(field)]) for field in fields])
     low, high = float(values.min()), float(values.max())
-    if diverging:
-        low, high = min(low, 0.0), max(high, 0.0)
     levels: Any = MaxNLocator(14, steps=[1, 2, 2.5, 5, 10], min_n_ticks=4).tick_values(low, max(high, low + 1e-6))
     if not diverging:
         return levels, mpl.colormaps["cividis"].resampled(len(levels) - 1)
-    most = max(abs(levels[0]), abs(levels[-1]))
-    middles = (levels[:-1] + levels[1:]) / 2
-    return levels, mpl.colors.ListedColormap(mpl.colormaps["RdBu_r"](0.5 + middles / most / 2))
+    middles, width = (levels[:-1] + levels[1:]) / 2, levels[-1] - levels[0]
+    pale = max(levels[0] - width, 0.0) if levels[0] > 0 else min(levels[-1] + width, 0.0)
+    most = np.abs(levels - pale).max()
+    return levels, mpl.colors.ListedColormap(mpl.colormaps["RdBu_r"](0.5 + (middles - pale) / most / 2))
 
 
 def _rings(rings: Sequence[Sequence[tuple[float, float]]], west: float) -> list[tuple[Any, Any]]:

@@ -432,6 +432,21 @@ def test_chinese_labels_only_where_a_font_has_them(monkeypatch: pytest.MonkeyPat
     assert drawing.spoken("zh") == "zh"
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "reds", "blues"), [(-2.0, 3.0, True, True), (6.0, 7.0, True, False), (-7.0, -6.0, False, True)]
+)
+def test_colours_tell_warmer_from_cooler_and_near_values_apart(
+    low: float, high: float, reds: bool, blues: bool
+) -> None:
+    from perijove.apps.climate.drawing import _levels
+
+    levels, colours = _levels([np.linspace(low, high, 50)], diverging=True)
+    red, _, blue = np.asarray(colours.colors)[:, :3].T
+    assert levels[0] <= low and levels[-1] >= high
+    assert (bool((red > blue + 0.1).any()), bool((blue > red + 0.1).any())) == (reds, blues)
+    assert np.ptp(red + blue) > 0.3
+
+
 def test_every_preset_can_be_run_with_the_data_that_come_along(app: App, pipeline: Any, case: Case) -> None:
     for preset in app.presets:
         inputs = Inputs(app).parse(preset.inputs)
