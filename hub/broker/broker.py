@@ -17,6 +17,7 @@ from datetime import timedelta
 from typing import Any
 
 from perijove.hub.broker import transitions
+from perijove.hub.broker.appdesk import AnyCatalogue, AppDesk
 from perijove.hub.broker.config import Timing
 from perijove.hub.broker.context import Context, HubSide
 from perijove.hub.broker.database import Database
@@ -29,10 +30,12 @@ from perijove.hub.broker.leases import Leases
 from perijove.hub.broker.orders import Orders
 from perijove.hub.broker.purge import Purge
 from perijove.hub.broker.records import Change, News, Record
+from perijove.hub.broker.rundesk import RunDesk
 from perijove.hub.broker.sessions import Clock, Sessions
 from perijove.hub.broker.work import Work
-from perijove.hub.limits import ClusterLimits, Retention
+from perijove.hub.limits import AppLimits, ClusterLimits, Retention
 from perijove.hub.offers.find import CentreNow, Offers, find
+from perijove.spawners.apps.catalogue import Catalogue
 from perijove.spawners.batch import batch_system
 from perijove.spawners.centre import Centre
 from perijove.spawners.request import BadRequest, Placement
@@ -65,6 +68,8 @@ class Parts:
     holder: str = field(default_factory=lambda: secrets.token_hex(8))
     retention: Retention = field(default_factory=Retention)
     cluster_limits: ClusterLimits = field(default_factory=ClusterLimits)
+    app_limits: AppLimits = field(default_factory=AppLimits)
+    catalogue: AnyCatalogue = field(default_factory=Catalogue)
 
 
 class Broker:
@@ -78,6 +83,8 @@ class Broker:
         self.leases = Leases(parts.database, self.holder, parts.clock, parts.timing.lease)
         self.orders = Orders(parts.database, parts.clock)
         self.keepers: dict[str, Keeper] = {}
+        self.apps = AppDesk(self, parts.catalogue)
+        self.runs = RunDesk(self, parts.app_limits.kept << 20)
         self.tag = ""
         self._keeping: dict[str, asyncio.Task[None]] = {}
         self._loops: list[asyncio.Task[None]] = []
@@ -90,12 +97,15 @@ class Broker:
         await self.parts.database.migrate()
         self.tag = await self.sessions.tag()
         await self.orders.load()
+        await self.apps.reload()
         await self.keep_centres()
         timing = self.parts.timing
         loops = [
             self._every(30.0, self._reload),
             self._every(timing.orders_every, self.orders.load),
             self._every(timing.purge_every, self._purge),
+            self._every(30.0, self.apps.reload),
+            self._every(timing.runs_every, self.runs.keeper.round),
             self._attach(),
         ]
         self._loops = [asyncio.create_task(loop) for loop in loops]

@@ -72,7 +72,7 @@ def headers(file: str) -> dict[str, str]:
 
 
 class RunFiles:
-    """The kept copies of all runs. `most`: bytes of one person's together; 0: no limit."""
+    """The kept copies of all runs. `most`: bytes of one person's together."""
 
     def __init__(self, database: Database, clock: Clock, most: int) -> None:
         self.database = database
@@ -111,8 +111,6 @@ class RunFiles:
 
     def _make_room(self, c: Connection, owner: str, run: str, more: int) -> None:
         """Drop the copies of the person's oldest other runs until `more` bytes fit."""
-        if not self.most:
-            return
         size = func.sum(run_files.c.bytes)
         query = select(runs.c.id, size).join(run_files, run_files.c.run == runs.c.id).where(runs.c.owner == owner)
         held = c.execute(query.group_by(runs.c.id, runs.c.created).order_by(runs.c.created)).all()

@@ -81,6 +81,10 @@ class Runs:
         """The run with this id."""
         return await self.database.read(lambda c: _one(c, runs.c.id == run))
 
+    async def of_key(self, owner: str, key: str) -> Run | None:
+        """The run that its owner's request called `key` made."""
+        return await self.database.read(lambda c: _one(c, runs.c.owner == owner, runs.c.key == key))
+
     async def listing(
         self,
         owner: str | None = None,

@@ -1,4 +1,4 @@
-"""Links that show one run to whoever has them: they end by themselves, can be taken back, and the store cannot make one.
+"""Links that show one run to whoever has them: they expire, can be taken back, and the store cannot make one.
 
 A link is a token of 256 random bits, shown once; the store has its hash. It opens this one run and nothing else.
 """
