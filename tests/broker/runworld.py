@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ picture_alt = {en = "A plus sign", zh = "加号"}
 [codes.python]
 import = "json"
 title = "Python"
+apt = "python3"
 [[ways]]
 name = "python"
 codes = ["python"]
@@ -70,7 +72,9 @@ def write_app(folder: Path, text: str = MANIFEST) -> Path:
     (place / "app.toml").write_text(text, encoding="utf-8")
     (place / "pipeline.py").write_text("def steps(case):\n    return []\n")
     (place / "picture.svg").write_text(SVG)
-    (place / "app.ipynb").write_text('{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}')
+    cell = {"cell_type": "code", "source": "", "outputs": [], "metadata": {}, "id": "a", "execution_count": None}
+    book = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    (place / "app.ipynb").write_text(json.dumps(book))
     (place / "example" / "report.json").write_text('{"state": "done", "results": null}')
     (place / "example" / "one.png").write_bytes(b"\x89PNG")
     return place

@@ -8,6 +8,7 @@ from broker.harness import Gateway, until
 from broker.runworld import Runs, app_kind, report, results
 from perijove.hub.broker.errors import Refusal
 from perijove.hub.broker.runrecords import RunState
+from perijove.hub.broker.sessions import TooMany
 from perijove.spawners.job import Reason
 from perijove.spawners.request import BadRequest
 from perijove.spawners.session import Stage
@@ -59,7 +60,7 @@ async def test_a_run_that_cannot_have_a_session_is_not_there(gateway: Gateway, r
             await runs.start(request=request)
     gateway.broker.parts.per_person = 0
     await gateway.broker.orders.undrain("alpha")
-    with pytest.raises(Exception, match=""):
+    with pytest.raises(TooMany):
         await runs.start()
     assert await runs.desk.runs.listing() == []
 
