@@ -23,7 +23,7 @@ from perijove.hub.broker.records import Record
 from perijove.hub.broker.runcompare import agreement
 from perijove.hub.broker.runrecords import Run
 from perijove.hub.broker.runs import Runs
-from perijove.hub.broker.runviews import cost_in, hourly, window
+from perijove.hub.broker.runviews import cost_in, window
 from perijove.hub.broker.sessions import NoPort, TooMany
 from perijove.hub.broker.views import fault_view
 from perijove.spawners.job import Reason
@@ -108,7 +108,7 @@ class RunKeeper:
                 options = {**fresh.request, "kind": "app", "options": {"app": fresh.app, "run": fresh.id}}
                 record = await self.broker.open(fresh.owner, fresh.own_server, options)
             await self.reach("run-session-opened")
-            opened = change.opened(fresh.attempt, record.id, record.server, record.queue, hourly(record), record.price)
+            opened = change.opened(fresh.attempt, record.id, record.server, record.queue, record.price)
             after = await self.runs.change(fresh.id, opened)
         if after is None or after.session != record.id:
             await self.broker.ask_to_stop(record, "the run's end")  # cancelled, or removed, meanwhile

@@ -158,13 +158,13 @@ def cancelled(now: datetime) -> RunTransition:
     return lambda run: over if run.state.live and run.wanted == "cancel" else None
 
 
-def opened(attempt: int, session: str, server: str, queue: str, price: int, most: int) -> RunTransition:
+def opened(attempt: int, session: str, server: str, queue: str, most: int) -> RunTransition:
     """Its own session is there."""
 
     def to(run: Run) -> Mapping[str, Any] | None:
         if run.session is not None or run.attempt != attempt or not run.state.live:
             return None
-        values = {"session": session, "server": server, "queue": queue, "price": price}
+        values = {"session": session, "server": server, "queue": queue}
         return values | {"most": run.spent + most, "problem": None}
 
     return to

@@ -22,7 +22,7 @@ _SHARED = ("app", "app_version", "digest", "title", "label", "centre", "inputs",
 
 def hourly(record: Record) -> int:
     """Micro-credits an hour of a session: its price is that of its whole walltime."""
-    return record.price * 3600 // max(record.walltime, 1)
+    return round(record.price * 3600 / max(record.walltime, 1))
 
 
 def window(run: Run, record: Record | None, now: datetime) -> tuple[datetime, datetime] | None:
