@@ -113,11 +113,15 @@ async def test_places_are_told_by_those_who_are_there(gateway: Gateway, api: Api
 
 async def test_an_estimate_says_what_it_takes_or_every_fault(api: Api) -> None:
     said = await ok(api, "POST", "/apps/sums/estimate", json={"inputs": {"count": 10}, "request": {"cores": 4}})
-    assert said["faults"] == [] and said["needs"]["seconds"] == 600 and said["needs"]["cores"] == 4 and not said["small"]
+    assert (
+        said["faults"] == [] and said["needs"]["seconds"] == 600 and said["needs"]["cores"] == 4 and not said["small"]
+    )
     assert said["offers"][0]["cost"] == round(4_000_000 * 600 / 3600)
     wrong = await ok(api, "POST", "/apps/sums/estimate", json={"inputs": {"count": 1000, "colour": "red"}})
     assert {fault["field"] for fault in wrong["faults"]} == {"count", "colour"} and wrong["needs"] is None
-    assert (await api("POST", "/runs", json={"app": "sums", "inputs": {"count": 0}})).json()["faults"][0]["field"] == "count"
+    assert (await api("POST", "/runs", json={"app": "sums", "inputs": {"count": 0}})).json()["faults"][0][
+        "field"
+    ] == "count"
 
 
 @pytest.mark.parametrize(
@@ -213,7 +217,18 @@ async def test_what_is_no_report_is_refused(api: Api, said: Any) -> None:
     await ok(api, "GET", "/runs")
 
 
-HOSTILE = ["..%2f..%2fx", "%2e%2e/x", "a//b", "a%5cb", "a%00b", "a%0ab", "%2e/x", "x" * 301, "a/%2e%2e/b", "%2fetc/passwd"]
+HOSTILE = [
+    "..%2f..%2fx",
+    "%2e%2e/x",
+    "a//b",
+    "a%5cb",
+    "a%00b",
+    "a%0ab",
+    "%2e/x",
+    "x" * 301,
+    "a/%2e%2e/b",
+    "%2fetc/passwd",
+]
 
 
 @pytest.mark.parametrize("name", HOSTILE)
