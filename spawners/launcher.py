@@ -1,8 +1,8 @@
 #!/usr/bin/python3 -I
 """Perijove's launcher: the only program that the gateway runs at a login node.
 
-It reads one JSON request on standard input, runs batch system commands as argument lists (never through a shell), and
-writes one line of JSON on standard output. One file, standard library only, Python 3.6 or later, so that a centre's
+It reads one line of JSON on standard input, runs batch system commands as argument lists (never through a shell), and
+writes one line of JSON on standard output; a piece of a file follows the request, or precedes the answer, as it is. One file, standard library only, Python 3.6 or later, so that a centre's
 administrator can read it whole. Verbs: `submit`, `status`, `cancel`, `check`, and for a person's own files `list`,
 `read` and `write`.
 
@@ -16,7 +16,6 @@ link or `..` leads elsewhere, and a file is there whole or not at all. It answer
 # It must run under Python 3.6.
 # ruff: noqa: UP006, UP031, UP035, UP045, PTH101, PTH103, PTH104, PTH108, PTH109, PTH112, PTH118, PTH123, B904
 # ruff: noqa: SIM105, SIM905
-import base64
 import errno
 import hashlib
 import heapq
@@ -44,7 +43,7 @@ Request = Dict[str, Any]
 Answer = Dict[str, Any]
 SESSION = re.compile(r"[a-z2-7]{1,32}\Z")
 FILE = re.compile(r"[a-z][a-z0-9_.-]{0,63}\Z")
-PIECE, NAMES = 4 << 20, 5000  # bytes of a file, and entries of a folder, in one answer
+PIECE, NAMES = 16 << 20, 5000  # bytes of a file, and entries of a folder, in one answer
 REQUEST, STDOUT, STDERR, TOTAL, TAIL = 64 << 20, 8 << 20, 64 << 10, 16 << 20, 16 << 10  # bytes
 CHECK = (
     "import json, importlib.util as u, importlib.metadata as m\n"
@@ -362,14 +361,13 @@ def listing(request: Request) -> Answer:
 
 
 def read(request: Request) -> Answer:
-    """A piece of a file in base64, with the file's size and time, and on request the SHA-256 of all of it."""
+    """A piece of a file (`body`), with the file's size and time, and on request the SHA-256 of all of it."""
     handle = plain(place_of(request), os.O_RDONLY)
     try:
         facts = os.fstat(handle)
         answer: Answer = {"total": facts.st_size, "mtime": facts.st_mtime}
         offset, length = int(request["offset"]), min(int(request["length"]), PIECE)
-        piece = os.pread(handle, length, offset) if length > 0 else b""
-        answer["data"] = base64.b64encode(piece).decode("ascii")
+        answer["body"] = os.pread(handle, length, offset) if length > 0 else b""
         if request.get("sha256"):
             answer["sha256"] = digest(handle)
     finally:
@@ -378,8 +376,10 @@ def read(request: Request) -> Answer:
 
 
 def write(request: Request) -> Answer:
-    """Put a piece at `offset` of a partial file beside its target (`data` null: only say what is there), and at the end
-    (`done`: the SHA-256) put the file in place. `drop` removes the partial file."""
+    """Put the `length` bytes after the request at `offset` of a partial file beside its target, and say how long it is.
+
+    At the end (`done`: the SHA-256) the file is put in place. `drop` removes the partial file.
+    """
     place = place_of(request)
     parent, name = os.path.split(place)
     place_of(dict(request, verb="list", path=parent.decode("utf-8", "surrogateescape")))  # the folder is one's own, too
@@ -406,14 +406,19 @@ def write(request: Request) -> Answer:
 
 def put(request: Request, handle: int, folder: int, part: bytes, name: bytes) -> Answer:
     """What `write` does with the partial file's handle."""
-    if request.get("data") is not None:
-        data, offset = base64.b64decode(request["data"], validate=True), int(request["offset"])
-        if len(data) > PIECE or not 0 <= offset <= os.fstat(handle).st_size:
-            raise Problem("offset", "%d bytes at %d do not fit" % (len(data), offset))
+    offset, length = int(request.get("offset", 0)), int(request.get("length", 0))
+    if length:
+        if not (0 < length <= PIECE and 0 <= offset <= os.fstat(handle).st_size):
+            raise Problem("offset", "%d bytes at %d do not fit" % (length, offset))
         os.ftruncate(handle, offset)
-        while data:
-            data = data[os.pwrite(handle, data, offset) :]
-            offset = os.fstat(handle).st_size
+        os.lseek(handle, offset, os.SEEK_SET)
+        block = b"begin"
+        while length and block:  # what a broken connection brought is kept
+            block = sys.stdin.buffer.read(min(length, 1 << 20))
+            length -= len(block)
+            written = 0
+            while written < len(block):
+                written += os.write(handle, block[written:])
     if request.get("done"):
         if digest(handle) != request["done"]:
             os.unlink(part, dir_fd=folder)
@@ -450,9 +455,13 @@ def answer_to(text: str) -> Answer:
 def main() -> None:
     """Answer the request on standard input."""
     os.umask(0o077)
-    text = sys.stdin.buffer.read(REQUEST).decode("utf-8", "replace")
-    answer = json.dumps(answer_to(text), ensure_ascii=False, separators=(",", ":"))
-    sys.stdout.buffer.write(b"\n" + answer.encode("utf-8", "surrogatepass") + b"\n")
+    answer = answer_to(sys.stdin.buffer.readline(REQUEST).decode("utf-8", "replace"))
+    body = answer.pop("body", b"")
+    if body:
+        answer["body"] = len(body)
+        sys.stdout.buffer.write(body)
+    text = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
+    sys.stdout.buffer.write(b"\n" + text.encode("utf-8", "surrogatepass") + b"\n")
     sys.stdout.buffer.flush()
 
 

@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
+import io
 import json
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from perijove.spawners import launcher
+from perijove.spawners.centre import parse
+from perijove.spawners.link import LinkError, decode, encode
 
 PART = "abcdefg"
+#: A centre where the launcher is installed.
+INSTALLED = {
+    "id": "here",
+    "name": {"en": "Here", "zh": "这里"},
+    "scheduler": {"system": "local"},
+    "login": {"launcher": "/opt/perijove/launcher"},
+    "environment": {"python": "/usr/bin/python3"},
+    "queues": [{"name": "day", "cores": 2, "memory": "4G"}],
+}
+
+
+class Stream(NamedTuple):
+    """Standard input or output, of which the launcher uses the bytes."""
+
+    buffer: io.BytesIO
 
 
 @pytest.fixture(autouse=True)
@@ -34,10 +53,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def ask(verb: str, path: str, **more: Any) -> dict[str, Any]:
-    """The answer, through JSON in both directions, as it goes over a link."""
+    """The answer, as it goes over a link."""
     request = {"verb": verb, "base": "~/.perijove", "path": path} | more
-    text = json.dumps(launcher.answer_to(json.dumps(request)), ensure_ascii=False).encode("utf-8", "surrogatepass")
-    return dict(json.loads(text))
+    sent, out = encode(parse(INSTALLED), request), io.BytesIO()
+    with mock.patch.object(sys, "stdin", Stream(io.BytesIO(sent))), mock.patch.object(sys, "stdout", Stream(out)):
+        launcher.main()
+    try:
+        return decode(0, b"Welcome!\n" + out.getvalue(), b"")
+    except LinkError as error:
+        return {"ok": False, "problem": error.code, "detail": error.detail}
 
 
 def read(path: str, offset: int = 0, length: int = 1 << 20, **more: Any) -> dict[str, Any]:
@@ -45,7 +69,7 @@ def read(path: str, offset: int = 0, length: int = 1 << 20, **more: Any) -> dict
 
 
 def write(path: str, data: bytes, offset: int = 0, **more: Any) -> dict[str, Any]:
-    return ask("write", path, part=PART, offset=offset, data=base64.b64encode(data).decode(), **more)
+    return ask("write", path, part=PART, offset=offset, length=len(data), body=data, **more)
 
 
 def sha(data: bytes) -> str:
@@ -55,16 +79,16 @@ def sha(data: bytes) -> str:
 def test_a_file_is_read_in_pieces_with_its_size_and_its_digest(home: Path) -> None:
     (home / "x.nc").write_bytes(b"0123456789")
     first = read("~/x.nc", 2, 3, sha256=True)
-    assert base64.b64decode(first["data"]) == b"234"
+    assert first["body"] == b"234"
     assert (first["total"], first["sha256"]) == (10, sha(b"0123456789"))
-    assert base64.b64decode(read(str(home / "x.nc"), 8)["data"]) == b"89"
-    assert read("x.nc", 50)["data"] == ""
+    assert read(str(home / "x.nc"), 8)["body"] == b"89"
+    assert "body" not in read("x.nc", 50)
 
 
 def test_a_piece_is_bounded(home: Path) -> None:
     with (home / "big").open("wb") as file:
         file.truncate(launcher.PIECE * 2)
-    assert len(base64.b64decode(read("big", 0, 1 << 40)["data"])) == launcher.PIECE
+    assert len(read("big", 0, 1 << 40)["body"]) == launcher.PIECE
     assert write("copy", b"x" * (launcher.PIECE + 1))["problem"] == "offset"
 
 
@@ -73,7 +97,7 @@ def test_a_piece_is_bounded(home: Path) -> None:
 )
 @pytest.mark.parametrize("verb", ["read", "list", "write"])
 def test_a_path_that_leads_elsewhere_or_to_hidden_files_is_refused(verb: str, path: str) -> None:
-    answer = ask(verb, path, offset=0, length=1, part=PART, data="", done=sha(b""))
+    answer = ask(verb, path, offset=0, length=1, part=PART, body=b"x", done=sha(b"x"))
     assert (answer["ok"], answer["problem"]) == (False, "outside")
 
 
@@ -86,7 +110,7 @@ def test_links_may_stay_below_the_home_and_never_lead_out_of_it(home: Path, tmp_
     (home / "to-folder").symlink_to(tmp_path / "elsewhere")
     (home / ".ssh").mkdir()
     (home / "to-hidden").symlink_to(".ssh")
-    assert base64.b64decode(read("to-inside")["data"]) == b"yes"
+    assert read("to-inside")["body"] == b"yes"
     for path in ("to-secret", "to-folder/x", "to-hidden/id"):
         assert read(path)["problem"] == "outside", path
         if "/" in path:
@@ -114,7 +138,7 @@ def test_a_planted_partial_file_is_not_followed(home: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("part", ["", "../x", "A", "a/b", "abc\n", None])
 def test_a_name_for_a_partial_file_that_is_none_is_refused(home: Path, part: object) -> None:
-    assert ask("write", "x", part=part, offset=0, data="")["problem"] == "request"
+    assert ask("write", "x", part=part)["problem"] == "request"
 
 
 def test_pipes_devices_and_folders_are_no_files(home: Path) -> None:
@@ -132,7 +156,7 @@ def test_pipes_devices_and_folders_are_no_files(home: Path) -> None:
 def test_a_file_is_written_in_pieces_resumed_and_there_only_at_the_end(home: Path) -> None:
     assert write("sub/folder/x", b"hello ")["size"] == 6
     assert not (home / "sub/folder/x").exists()
-    assert ask("write", "sub/folder/x", part=PART, data=None)["size"] == 6  # a cut: what is there?
+    assert ask("write", "sub/folder/x", part=PART)["size"] == 6  # a cut: what is there?
     assert write("sub/folder/x", b"lost", offset=9)["problem"] == "offset"
     assert write("sub/folder/x", b"world", offset=6)["size"] == 11
     assert write("sub/folder/x", b"World", offset=6, done=sha(b"hello World"))["size"] == 11  # sent twice
@@ -146,6 +170,18 @@ def test_what_arrives_broken_is_removed_and_never_a_result(home: Path) -> None:
     assert list(home.iterdir()) == []
 
 
+def test_what_a_broken_connection_brought_is_kept(home: Path) -> None:
+    assert ask("write", "x", part=PART, offset=0, length=9, body=b"half")["size"] == 4
+    assert write("x", b"-and-half", offset=4, done=sha(b"half-and-half"))["ok"]
+    assert (home / "x").read_bytes() == b"half-and-half"
+
+
+def test_any_bytes_are_a_piece(home: Path) -> None:
+    content = b'\n{"ok":true,"body":1}\n\xff\n\n' * 3
+    assert write("x", content, done=sha(content))["ok"]
+    assert read("x")["body"] == content
+
+
 def test_dropped_is_gone(home: Path) -> None:
     write("x", b"half")
     assert len(list(home.iterdir())) == 1
@@ -157,7 +193,7 @@ def test_dropped_is_gone(home: Path) -> None:
 def test_the_gateways_own_directory_is_open_with_its_hidden_files(home: Path) -> None:
     assert write("~/.perijove/runs/abc/.x", b"1", done=sha(b"1"))["ok"]
     assert [e["name"] for e in ask("list", "~/.perijove/runs/abc")["entries"]] == [".x"]
-    assert base64.b64decode(read("~/.perijove/runs/abc/.x")["data"]) == b"1"
+    assert read("~/.perijove/runs/abc/.x")["body"] == b"1"
 
 
 def test_a_persons_own_files_are_not_the_gateways(home: Path) -> None:
@@ -192,7 +228,7 @@ def test_any_name_is_a_name(home: Path, name: bytes, content: bytes) -> None:
         assert answer["problem"] == "outside"
         return
     assert answer["ok"], answer
-    assert base64.b64decode(read(path)["data"]) == content
+    assert read(path).get("body", b"") == content
     assert os.listdir(os.fsencode(home)) == [name]
     listed = ask("list", "~")["entries"]
     assert [entry["name"].encode("utf-8", "surrogateescape") for entry in listed] == [name]
