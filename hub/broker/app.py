@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import asyncssh
 import perijove
 from fastapi import APIRouter, FastAPI
-from perijove.hub.broker import api_centres, api_clusters, api_operator, api_sessions, errors
+from perijove.hub.broker import api_centres, api_clusters, api_files, api_operator, api_sessions, errors
 from perijove.hub.broker.auth import Auth
 from perijove.hub.broker.broker import Broker, Parts
 from perijove.hub.broker.config import Timing
@@ -144,6 +144,7 @@ def application(broker: Broker, auth: Auth, prefix: str, lifespan: object = None
     api.include_router(api_sessions.router(broker, auth.caller))
     api.include_router(api_clusters.router(broker, auth.caller))
     api.include_router(api_centres.router(broker, auth.caller))
+    api.include_router(api_files.router(broker, auth.caller))
     api.include_router(api_operator.router(broker, auth.caller))
     api.include_router(api_operator.health(broker))
     api.include_router(metrics_router(metrics, auth))

@@ -22,6 +22,7 @@ from perijove.hub.broker.context import Context, HubSide
 from perijove.hub.broker.database import Database
 from perijove.hub.broker.drafts import draft, placed, preview
 from perijove.hub.broker.events import Bulletin
+from perijove.hub.broker.files import Files
 from perijove.hub.broker.hubtrouble import HubTrouble
 from perijove.hub.broker.identity import Identities
 from perijove.hub.broker.keeper import Keeper
@@ -30,6 +31,7 @@ from perijove.hub.broker.orders import Orders
 from perijove.hub.broker.purge import Purge
 from perijove.hub.broker.records import Change, News, Record
 from perijove.hub.broker.sessions import Clock, Sessions
+from perijove.hub.broker.transfers import Transfers
 from perijove.hub.broker.work import Work
 from perijove.hub.limits import ClusterLimits, Retention
 from perijove.hub.offers.find import CentreNow, Offers, find
@@ -78,6 +80,8 @@ class Broker:
         self.leases = Leases(parts.database, self.holder, parts.clock, parts.timing.lease)
         self.orders = Orders(parts.database, parts.clock)
         self.keepers: dict[str, Keeper] = {}
+        self.files = Files(parts.centres, parts.links, parts.identities)
+        self.transfers = Transfers(parts.database, self.files, parts.clock, self._keeps)
         self.tag = ""
         self._keeping: dict[str, asyncio.Task[None]] = {}
         self._loops: list[asyncio.Task[None]] = []
@@ -97,6 +101,7 @@ class Broker:
             self._every(timing.orders_every, self.orders.load),
             self._every(timing.purge_every, self._purge),
             self._attach(),
+            self.transfers.run(),
         ]
         self._loops = [asyncio.create_task(loop) for loop in loops]
 
@@ -139,6 +144,11 @@ class Broker:
                 await work()
             except (SQLAlchemyError, OSError) as error:
                 log.warning("%s", error)
+
+    def _keeps(self, centre: str) -> bool:
+        """This broker looks after the centre."""
+        keeper = self.keepers.get(centre)
+        return keeper is not None and keeper.held
 
     @property
     def ready(self) -> bool:
