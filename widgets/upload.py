@@ -177,6 +177,15 @@ class Uploads(Configurable):
         self.busy: set[str] = set()
         self.done: dict[str, Uploaded] = {}
 
+    def finished(self, part: Part) -> Uploaded | None:
+        """The file that this part became, if it is still there: an answer may have been lost."""
+        done = self.done.get(part.id)
+        with suppress(OSError):
+            if done is not None and (part.folder / done.name).lstat().st_size == done.size:
+                return done
+        self.done.pop(part.id, None)
+        return None
+
     def part(self, name: str, total: int, key: str) -> Part:
         """The part for a file. Raises UploadTrouble: it may not be."""
         folder = Path(self.folder).expanduser()
@@ -256,6 +265,10 @@ class UploadHandler(ExtensionHandlerMixin, APIHandler):
             raise UploadTrouble(400, "bad-request", detail="offset, or the length of the piece")
         if int(length) > PIECE or int(offset) + int(length) > self.part.total:
             raise UploadTrouble(400, "bad-request", detail="the piece is too long")
+        if (done := self.uploads.finished(self.part)) is not None:
+            self.set_status(201)
+            self._answer(done.size, done)
+            return
         if self.part.id in self.uploads.busy:
             raise UploadTrouble(409, "busy")
         self.uploads.room(self.part)
@@ -299,7 +312,7 @@ class UploadHandler(ExtensionHandlerMixin, APIHandler):
         """How much is there."""
         if self._finished:
             return
-        done = self.uploads.done.get(self.part.id)
+        done = self.uploads.finished(self.part)
         self.set_header("Upload-Offset", str(self.part.total if done else self.part.size))
         self.finish()
 

@@ -74,9 +74,7 @@ async def download(files: Files, place: Place, path: str, request: Request, medi
     return StreamingResponse(content, 200 if whole else 206, headers=headers, media_type=media)
 
 
-async def _pieces(
-    files: Files, place: Place, path: str, facts: Facts, start: int, stop: int
-) -> AsyncIterator[bytes]:
+async def _pieces(files: Files, place: Place, path: str, facts: Facts, start: int, stop: int) -> AsyncIterator[bytes]:
     """The bytes; trouble in the middle breaks the answer off, which is then shorter than it said."""
     async for piece in files.stream(place, path, facts, start, stop):
         for at in range(0, len(piece), 1 << 18):

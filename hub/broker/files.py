@@ -52,7 +52,9 @@ class FileTrouble(Exception):
             status, words = _WORDS[error.code]
             return cls(error.code, words, status)
         if error.code == "request" and error.detail.startswith("request: KeyError"):
-            words = f"the launcher installed at {centre.id} is older: it moves no files; it needs the one of this version"
+            words = (
+                f"the launcher installed at {centre.id} is older: it moves no files; it needs the one of this version"
+            )
             return cls("launcher-older", words)
         passing = error.problem in (LinkProblem.UNREACHABLE, LinkProblem.TIMEOUT, LinkProblem.OUTPUT)
         code = "centre-silent" if passing else "centre-refuses"

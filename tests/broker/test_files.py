@@ -30,7 +30,6 @@ from perijove.spawners.centre import Centre
 from perijove.spawners.link import Account, LinkError, LinkProblem, Links
 
 
-
 class Pool:
     """Links that can be cut: `down`, or at the n-th command (`cut_at`)."""
 
@@ -190,9 +189,7 @@ async def test_files_are_read_by_nobody_but_their_person(world: World, api: Api,
         ("~", 409, "not-a-file"),
     ],
 )
-async def test_what_cannot_be_read_is_said_in_words(
-    world: World, api: Api, path: str, status: int, code: str
-) -> None:
+async def test_what_cannot_be_read_is_said_in_words(world: World, api: Api, path: str, status: int, code: str) -> None:
     answer = await api("GET", "/files/alpha/content", params={"path": path})
     assert (answer.status_code, answer.json()["error"]) == (status, code)
     assert (await api("GET", "/files/nowhere", params={"path": path})).json()["error"] == "unknown-centre"

@@ -19,7 +19,7 @@ import httpx
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from perijove.widgets import filelist, upload
+from perijove.widgets import upload
 from perijove.widgets.upload import NAME, ROUTES, Part, Uploads, UploadTrouble, safe_name
 from traitlets.config import Config
 
@@ -32,8 +32,6 @@ class Site:
     def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.home, self.folder = home, home / "perijove-data"
         monkeypatch.setenv("HOME", str(home))
-        person = SimpleNamespace(pw_name="ada", pw_dir=str(home))
-        monkeypatch.setattr(filelist.launcher.pwd, "getpwuid", lambda _: person)
         self.config = Config()
         self.app: Any = None
         self.url = ""
@@ -48,9 +46,9 @@ class Site:
         self.app = ServerApp.instance(config=self.config)
         self.app.initialize(argv=["--no-browser", "--allow-root"], find_extensions=False, new_httpserver=False)
         web = self.app.web_app
+        web.settings["perijove"] = None  # an extension's handlers look for the extension there
         web.settings["perijove_uploads"] = Uploads(config=self.config)
-        routes = [*ROUTES, *filelist.ROUTES]
-        web.add_handlers(".*", [(f"/base{path}", handler, {"name": "perijove"}) for path, handler in routes])
+        web.add_handlers(".*", [(f"/base{path}", handler, {"name": "perijove"}) for path, handler in ROUTES])
         sock, port = bind_unused_port()
         self._server = HTTPServer(web, max_body_size=512 << 20)
         self._server.add_socket(sock)
@@ -69,7 +67,9 @@ class Site:
     def address(self, name: str, **query: Any) -> str:
         return f"{self.url}/upload/{quote(name, safe='')}?{urlencode(query)}"
 
-    async def put(self, name: str, data: bytes, offset: int = 0, total: int | None = None, **more: Any) -> httpx.Response:
+    async def put(
+        self, name: str, data: bytes, offset: int = 0, total: int | None = None, **more: Any
+    ) -> httpx.Response:
         total = len(data) if total is None else total
         address = self.address(name, offset=offset, total=total, **{"key": "1"} | more)
         return await self.client.put(address, content=data)
@@ -95,7 +95,9 @@ async def test_a_file_comes_in_pieces_and_is_there_at_the_end_with_its_digest(si
         assert (first.status_code, first.json()) == (200, {"offset": 200_000, "done": None})
         assert all(name.startswith(".upload-") for name in site.files())
         assert await site.there("reads.fastq.gz", len(data)) == 200_000
-        last = await site.put("reads.fastq.gz", data[200_000:], 200_000, len(data), sha256=hashlib.sha256(data).hexdigest())
+        last = await site.put(
+            "reads.fastq.gz", data[200_000:], 200_000, len(data), sha256=hashlib.sha256(data).hexdigest()
+        )
         assert last.status_code == 201
         done = last.json()["done"]
         assert (done["name"], done["path"]) == ("reads.fastq.gz", "~/perijove-data/reads.fastq.gz")
@@ -190,7 +192,7 @@ async def test_nobody_else_uploads_or_looks(site: Site) -> None:
     async with site:
         async with httpx.AsyncClient(trust_env=False) as stranger:
             assert (await stranger.put(site.address("x", offset=0, total=1), content=b"x")).status_code == 403
-            assert (await stranger.get(f"{site.url}/files")).status_code in (302, 403)
+            assert (await stranger.head(site.address("x", total=1))).status_code in (302, 403)
         assert not site.folder.exists()
 
 
@@ -201,21 +203,6 @@ async def test_a_planted_link_for_a_part_is_not_followed(site: Site) -> None:
     async with site:
         assert (await site.put("x", b"abc")).status_code == 403
     assert not (site.home / "victim").exists()
-
-
-async def test_ones_own_files_are_listed_for_a_form(site: Site) -> None:
-    (site.home / "data").mkdir()
-    (site.home / "data" / "a b.nc").write_bytes(b"x")
-    (site.home / ".ssh").mkdir()
-    (site.home / "out").symlink_to("/etc")
-    async with site:
-        top = (await site.client.get(f"{site.url}/files")).json()
-        assert [(e["name"], e["kind"]) for e in top["entries"]] == [("data", "folder")]
-        below = (await site.client.get(f"{site.url}/files", params={"path": "~/data"})).json()
-        assert (below["parent"], below["entries"][0]["name"], below["entries"][0]["size"]) == ("~", "a b.nc", 1)
-        for path in ("..", "/etc", "~/.ssh", "~/out"):
-            assert (await site.client.get(f"{site.url}/files", params={"path": path})).status_code == 403, path
-        assert (await site.client.get(f"{site.url}/files", params={"path": "~/no"})).json()["error"] == "no-folder"
 
 
 @settings(max_examples=400, deadline=None)
@@ -247,7 +234,8 @@ def test_any_name_becomes_a_plain_name_in_the_folder(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["plain.nc", "with space.nc", "it's \"quoted\".nc", "$(x) `y` ;&|.nc", "温度 2094.nc", "a.fastq.gz", "%2e%2e"]
+    "name",
+    ["plain.nc", "with space.nc", 'it\'s "quoted".nc', "$(x) `y` ;&|.nc", "温度 2094.nc", "a.fastq.gz", "%2e%2e"],
 )
 def test_what_people_call_their_files_is_kept(name: str) -> None:
     assert safe_name(name) == name
