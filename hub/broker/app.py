@@ -19,6 +19,7 @@ from perijove.hub.broker import (
     api_apps,
     api_centres,
     api_clusters,
+    api_files,
     api_operator,
     api_runs,
     api_sessions,
@@ -160,6 +161,7 @@ def application(broker: Broker, auth: Auth, prefix: str, lifespan: object = None
     api.include_router(api_runs.router(broker, auth.caller))
     api.include_router(api_shares.router(broker, auth.caller, prefix))
     api.include_router(api_centres.router(broker, auth.caller))
+    api.include_router(api_files.router(broker, auth.caller))
     api.include_router(api_operator.router(broker, auth.caller))
     api.include_router(api_operator.health(broker))
     api.include_router(metrics_router(metrics, auth))

@@ -23,6 +23,7 @@ from perijove.hub.broker.context import Context, HubSide
 from perijove.hub.broker.database import Database
 from perijove.hub.broker.drafts import draft, placed, preview
 from perijove.hub.broker.events import Bulletin
+from perijove.hub.broker.files import Files
 from perijove.hub.broker.hubtrouble import HubTrouble
 from perijove.hub.broker.identity import Identities
 from perijove.hub.broker.keeper import Keeper
@@ -32,6 +33,7 @@ from perijove.hub.broker.purge import Purge
 from perijove.hub.broker.records import Change, News, Record
 from perijove.hub.broker.rundesk import RunDesk
 from perijove.hub.broker.sessions import Clock, Sessions
+from perijove.hub.broker.transfers import Transfers
 from perijove.hub.broker.work import Work
 from perijove.hub.limits import AppLimits, ClusterLimits, Retention
 from perijove.hub.offers.find import CentreNow, Offers, find
@@ -83,6 +85,8 @@ class Broker:
         self.leases = Leases(parts.database, self.holder, parts.clock, parts.timing.lease)
         self.orders = Orders(parts.database, parts.clock)
         self.keepers: dict[str, Keeper] = {}
+        self.files = Files(parts.centres, parts.links, parts.identities)
+        self.transfers = Transfers(parts.database, self.files, parts.clock, self._keeps)
         self.apps = AppDesk(self, parts.catalogue)
         self.runs = RunDesk(self, parts.app_limits.kept << 20)
         self.tag = ""
@@ -107,6 +111,7 @@ class Broker:
             self._every(30.0, self.apps.reload),
             self._every(timing.runs_every, self.runs.keeper.round),
             self._attach(),
+            self.transfers.run(),
         ]
         self._loops = [asyncio.create_task(loop) for loop in loops]
 
@@ -149,6 +154,11 @@ class Broker:
                 await work()
             except (SQLAlchemyError, OSError) as error:
                 log.warning("%s", error)
+
+    def _keeps(self, centre: str) -> bool:
+        """This broker looks after the centre."""
+        keeper = self.keepers.get(centre)
+        return keeper is not None and keeper.held
 
     @property
     def ready(self) -> bool:

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Double,
     Float,
     ForeignKey,
     Index,
@@ -257,6 +258,30 @@ workers = Table(
     Column("core_seconds", BigInteger),
 )
 
+transfers = Table(
+    "transfers",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("owner", String(255), nullable=False),
+    Column("from_centre", String(32), nullable=False),
+    Column("from_path", Text, nullable=False),
+    Column("to_centre", String(32), nullable=False),
+    Column("to_path", Text, nullable=False),
+    #: The gateway's own directories at the centres may be read and written: never for what a person names.
+    Column("ours", Boolean, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("total", BigInteger),
+    Column("mtime", Double),
+    Column("moved", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("code", String(40), nullable=False),
+    Column("detail", String(500), nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("ended", Moment),
+    Index("ix_transfers_owner_created", "owner", "created"),
+    Index("ix_transfers_state", "state"),
+)
+
 runs = Table(
     "runs",
     metadata,
@@ -362,6 +387,7 @@ __all__ = [
     "runs",
     "sessions",
     "shares",
+    "transfers",
     "worker_jobs",
     "workers",
 ]
