@@ -7,7 +7,7 @@ What one person's copies may take together is bounded (`[apps] kept`): beyond it
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -145,12 +145,6 @@ class RunFiles:
             return None if content is None else bytes(content)
 
         return await self.database.read(work)
-
-    async def contents(self, run: str, files: Sequence[str]) -> AsyncIterator[tuple[str, bytes]]:
-        """The kept copies of `files`, one after the other."""
-        for file in files:
-            if (content := await self.read(run, file)) is not None:
-                yield file, content
 
 
 __all__ = ["MEDIA", "MOST_FILE", "MOST_RUN", "SAVED", "Kept", "RunFiles", "TooLarge", "headers", "media_of"]

@@ -12,11 +12,14 @@ import pytest
 import pytest_asyncio
 from broker.harness import Gateway, until
 from broker.runworld import Runs, app_kind, report, results
-from broker.simulated import SimulatedCentre, centre
+from broker.simulated import SimulatedCentre
+from broker.simulated import centre as described
 from broker.test_api import Api
+from perijove.hub.broker.files import Facts, FileTrouble, Place
 from perijove.hub.broker.runfiles import MOST_FILE
 from perijove.hub.broker.runrecords import RunState
 from perijove.spawners.job import Reason
+from perijove.spawners.link import Account
 from perijove.spawners.session import Stage
 
 __all__ = ["app_kind"]
@@ -25,7 +28,7 @@ PRICED = [{"name": "cpu", "cores": 64, "memory": "256G", "max_time": "2d", "pric
 
 @pytest_asyncio.fixture
 async def runs(gateway: Gateway) -> Runs:
-    gateway.simulated = {name: SimulatedCentre(centre(name, queues=PRICED)) for name in ("alpha", "beta")}
+    gateway.simulated = {name: SimulatedCentre(described(name, queues=PRICED)) for name in ("alpha", "beta")}
     world = Runs(gateway)
     await world.begin()
     return world
@@ -279,14 +282,55 @@ async def test_files_are_bounded_and_the_oldest_runs_give_way(runs: Runs, api: A
 
 async def test_all_that_is_kept_is_downloaded_as_one_archive(api: Api) -> None:
     run = (await done(api))["id"]
-    assert (await api("GET", f"/runs/{run}/download")).json()["error"] == "no-file"
     content = {"f.png": b"\x89PNG", "tables/t.csv": b"a,b\n" * 200_000}
     for name, data in content.items():
         await ok(api, "PUT", f"/runs/{run}/files/{name}", content=data)
     answer = await api("GET", f"/runs/{run}/download")
     archive = zipfile.ZipFile(io.BytesIO(answer.content))
-    assert {name.split("/", 1)[1]: archive.read(name) for name in archive.namelist()} == content
+    found = {name.split("/", 1)[1]: archive.read(name) for name in archive.namelist()}
+    assert found.pop("not-included.txt").startswith(b"t.csv: "), "its report names a file that cannot be had"
+    assert found == content
     assert archive.testzip() is None and answer.headers["content-disposition"].startswith("attachment")
+
+
+class AtCentre:
+    """Files of a person at a centre, read whole."""
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        self.files = files
+        self.asked: list[str] = []
+
+    async def place(self, owner: str, centre: str, *, ours: bool) -> Place:
+        assert owner == "ada" and ours
+        return Place(described(centre), Account())
+
+    async def look(self, place: Place, path: str) -> Facts:
+        self.asked.append(path)
+        if path not in self.files:
+            raise FileTrouble("no-file", "there is no such file", 404)
+        return Facts(len(self.files[path]), 0.0)
+
+    async def stream(self, place: Place, path: str, facts: Facts) -> AsyncIterator[bytes]:
+        for byte in self.files[path]:
+            yield bytes([byte])
+
+
+async def test_what_is_not_kept_comes_from_the_runs_own_folder(runs: Runs, api: Api) -> None:
+    run = (await done(api, request={"centre": "alpha"}))["id"]
+    base = described("alpha").paths.base
+    files = AtCentre({f"{base}/runs/{run}/results/t.csv": b"a,b", f"{base}/runs/{run}/results/other": b"x"})
+    runs.gateway.broker.files = files  # type: ignore[assignment]
+    assert (await api("GET", f"/runs/{run}/files/t.csv")).content == b"a,b"
+    assert (await api("GET", f"/runs/{run}/files/f.png")).json()["error"] == "no-file"
+    asked = list(files.asked)
+    for name in ("other", "../../x", "..%2f..%2fx"):
+        assert (await api("GET", f"/runs/{run}/files/{name}")).status_code == 404
+    assert files.asked == asked, "only what its report names is asked for"
+    said = {"report": report("done"), "folder": "/home/bob/.perijove/runs/his"}
+    await ok(api, "PUT", f"/runs/{run}/report", json=said)
+    archive = zipfile.ZipFile(io.BytesIO((await api("GET", f"/runs/{run}/download")).content))
+    assert archive.read(f"sums-{run}/t.csv") == b"a,b"
+    assert all(path.startswith(f"{base}/runs/{run}/") for path in files.asked), "wherever it is said to be"
 
 
 async def test_a_rerun_changes_what_is_to_be_changed(api: Api) -> None:
