@@ -6,15 +6,18 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from perijove.hub.broker.runrecords import Run
+from perijove.spawners.apps.compare import compare as held_against
 
 if TYPE_CHECKING:
     from perijove.spawners.apps.manifest import App
 
+#: What is said where there is nothing to compare.
+UNKNOWN: Mapping[str, Any] = {"verdict": "unknown", "rows": []}
+
 
 def results(run: Run, key: str) -> dict[str, Mapping[str, Any]]:
     """The results of one kind ("numbers", "figures", "tables", "files") by name."""
-    found = (run.report or {}).get("results")
-    listed = found.get(key) if isinstance(found, Mapping) else None
+    listed = (_results(run) or {}).get(key)
     named = (one for one in (listed if isinstance(listed, list) else []) if isinstance(one, Mapping))
     return {str(one.get("name") or one.get("file")): one for one in named}
 
@@ -52,51 +55,19 @@ def _title(app: App | None, name: str) -> dict[str, str]:
 
 
 def agreement(app: App | None, here: Run, there: Run) -> dict[str, Any]:
-    """Whether two runs came to the same: numbers within the manifest's tolerance, files and tables byte by byte.
+    """Whether two runs came to the same; see `perijove.spawners.apps.compare`.
 
-    `same`: everything is equal; `agrees`: all is within its tolerance; `differs`: something is not; `unknown`: there
-    is nothing to compare.
+    Reports are what sessions sent: one that is not as it should be agrees with nothing.
     """
-    rows = [row for kind in ("number", "table", "file") for row in _rows(app, here, there, kind)]
-    judged = [row for row in rows if row["agrees"] is not None]
-    if not judged:
-        verdict = "unknown"
-    elif not all(row["agrees"] for row in judged):
-        verdict = "differs"
-    else:
-        verdict = "same" if all(row["here"] == row["there"] for row in judged) else "agrees"
-    return {"verdict": verdict, "rows": rows}
+    try:
+        return held_against(app, _results(here), _results(there)) if app is not None else dict(UNKNOWN)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return dict(UNKNOWN)
 
 
-def _rows(app: App | None, here: Run, there: Run, kind: str) -> list[dict[str, Any]]:
-    found = []
-    for name, one, other in _pairs(here, there, f"{kind}s"):
-        output = app.outputs.get(name) if app is not None else None
-        if output is None and kind != "number":
-            continue  # logs and records differ between any two runs: only what the manifest names is compared
-        ours, theirs = _value(here, one, kind), _value(there, other, kind)
-        tolerance = output.tolerance.model_dump() if output is not None and kind == "number" else None
-        row = {"name": name, "title": _said(one, other, "title"), "kind": kind, "here": ours, "there": theirs}
-        compared = output is None or output.comparison != "none"
-        found.append(row | {"tolerance": tolerance, "agrees": _agree(ours, theirs, tolerance) if compared else None})
-    return found
-
-
-def _value(run: Run, one: Mapping[str, Any], kind: str) -> Any:
-    """What is compared of a result: a number's value, else the checksum of its file."""
-    if kind == "number":
-        return one.get("value")
-    sums = {str(file.get("file")): file.get("sha256") for file in results(run, "files").values()}
-    return one.get("sha256") or sums.get(str(one.get("file")))
-
-
-def _agree(ours: Any, theirs: Any, tolerance: Mapping[str, float] | None) -> bool | None:
-    if ours is None and theirs is None:
-        return None
-    if tolerance is None or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in (ours, theirs)):
-        return bool(ours == theirs)
-    apart = abs(ours - theirs)
-    return bool(apart <= tolerance["absolute"] or apart <= tolerance["relative"] * max(abs(ours), abs(theirs)))
+def _results(run: Run) -> Mapping[str, Any] | None:
+    found = (run.report or {}).get("results")
+    return found if isinstance(found, Mapping) else None
 
 
 __all__ = ["agreement", "compare", "results"]

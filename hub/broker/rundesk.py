@@ -162,7 +162,8 @@ class RunDesk:
         if run.state is RunState.DONE:
             raise Refusal(409, "run-done", "the run is done: run it again instead")
         app = self.broker.apps.app(run.app)
-        cost = await self.keeper.cost(run, await self._record(run))
+        before = await self._record(run)
+        cost = await self.keeper.cost(run, before)
         if session is not None:
             place = await self._in_session(run.owner, session, int(run.needs.get("cores", 1)))
             if place["centre"] != run.centre:
@@ -174,6 +175,8 @@ class RunDesk:
             options = dict(run.request) or session_options(wanted, {"centre": run.centre, "language": run.language})
             values = await self._in_own(app, options)
             del values["attempt"]
+        if before is not None and before.live and run.own_session:
+            await self.broker.ask_to_stop(before, "the run's end")  # it has done its part, and nobody would end it
         after = await self.runs.change(run.id, change.goes_on(run.session, cost, **values))
         if after is None:
             raise Refusal(404, "no-run", "there is no such run")

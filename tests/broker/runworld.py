@@ -92,8 +92,17 @@ def results(value: float, table: str = "a" * 64) -> dict[str, Any]:
     return {
         "numbers": [{"name": "sum", "title": title, "value": value, "unit": ""}],
         "figures": [{"name": "f", "file": "f.png", "title": title, "alt": title, "width": 1, "height": 1}],
-        "tables": [{"name": "table", "file": "t.csv", "title": title, "columns": ["a"], "rows": [[1]], "count": 1}],
-        "files": [{"file": "t.csv", "bytes": 3, "sha256": table, "media": "text/csv"}],
+        "tables": [
+            {
+                "name": "table",
+                "file": "t.csv",
+                "title": title,
+                "columns": ["a"],
+                "rows": [["1" if table.startswith("a") else "2"]],
+                "count": 1,
+            }
+        ],
+        "files": [{"name": "table", "file": "t.csv", "bytes": 3, "sha256": table, "media": "text/csv"}],
     }
 
 

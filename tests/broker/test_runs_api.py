@@ -280,9 +280,10 @@ async def test_files_are_bounded_and_the_oldest_runs_give_way(runs: Runs, api: A
     assert [one["file"] for one in (await ok(api, "GET", f"/runs/{second}"))["kept"]] == ["a", "b"]
 
 
-async def test_all_that_is_kept_is_downloaded_as_one_archive(api: Api) -> None:
+async def test_all_that_is_kept_is_downloaded_as_one_archive(runs: Runs, api: Api) -> None:
     run = (await done(api))["id"]
     content = {"f.png": b"\x89PNG", "tables/t.csv": b"a,b\n" * 200_000}
+    runs.gateway.broker.files = AtCentre({})  # type: ignore[assignment]
     for name, data in content.items():
         await ok(api, "PUT", f"/runs/{run}/files/{name}", content=data)
     answer = await api("GET", f"/runs/{run}/download")
