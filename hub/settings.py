@@ -82,6 +82,8 @@ class Settings(Frozen):
     state_dir: Place
     #: The folder of `*.toml` centre descriptions.
     centres_dir: Place
+    #: The folder of the operator's apps, where `perijove apps publish` puts them; none: "apps" in the state directory.
+    apps_dir: Place | None = None
     #: Where the proxy listens. Put a TLS front in front of anything but 127.0.0.1.
     bind_url: Address = "http://127.0.0.1:8000"
     #: The address people type, if that is another one (a TLS front); "" is `bind_url`.
@@ -127,7 +129,7 @@ class Settings(Frozen):
             data = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
         except (OSError, ValueError) as error:
             raise BadSettings(f"{path}: {error}") from None
-        for key in ("state_dir", "centres_dir", "identities_file"):
+        for key in ("state_dir", "centres_dir", "apps_dir", "identities_file"):
             if isinstance(data.get(key), str) and data[key]:
                 data[key] = str(path.absolute().parent / Path(data[key]).expanduser())
         try:
@@ -236,6 +238,11 @@ class Settings(Frozen):
         return f"{self.broker_url}{self.broker_prefix}api/v1"
 
     # --- stores, files and secrets -----------------------------------------------------------------------------
+
+    @property
+    def apps_folder(self) -> Path:
+        """The folder of the operator's apps; it need not be there."""
+        return self.apps_dir or self.state_dir / "apps"
 
     @property
     def database_url(self) -> str:

@@ -2,8 +2,9 @@
 
 `perijove doctor` prints what comes of it. The steps are those of a session: reach the login node, know its host key,
 log in, run the launcher, find programs and the Python of jobs, submit a job of two minutes, wait for it, find its
-agent, open the tunnel, answer HTTP from a unix socket of the node, and clean up. The first step that fails ends the
-trial; what was submitted is cancelled in any case. The job bears a mark of its own, so no gateway takes it for its own.
+agent, open the tunnel, answer HTTP from a unix socket of the node, ask there which apps can run, and clean up. The
+first step that fails ends the trial; what was submitted is cancelled in any case. The job bears a mark of its own, so
+no gateway takes it for its own.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import asyncssh
 from perijove.spawners import trialwords as words
 from perijove.spawners.batch import BatchError, BatchSystem, batch_system
 from perijove.spawners.job import JobSpec, JobState, JobStatus, new_session_id, new_tag
+from perijove.spawners.trialapps import SERVER
+from perijove.spawners.trialapps import look as look_for_apps
 from perijove.spawners.triallook import COMMAND, Look
 from perijove.spawners.trialwords import Failed, Step
 from perijove.spawners.tunnel import Tunnel
@@ -29,16 +33,6 @@ from perijove.spawners.watcher import outputs_of
 WALLTIME, MEMORY = 120, 512
 #: Seconds for an agent to answer once its job runs, and for a cancelled job to go.
 AGENT, GONE = 60.0, 40.0
-#: A server of a few lines on the session's unix socket: the way is tried, not JupyterLab.
-_SERVER = (
-    "import socketserver, sys, http.server as h\n"
-    "class H(h.BaseHTTPRequestHandler):\n"
-    "    def address_string(self): return ''\n"
-    "    def log_message(self, *a): pass\n"
-    "    def do_GET(self):\n"
-    "        self.send_response(204); self.end_headers()\n"
-    "socketserver.UnixStreamServer(sys.argv[1], H).serve_forever()\n"
-)
 
 
 @dataclass
@@ -57,6 +51,8 @@ class Trial(Look):
         self._job_id = ""
         self._node = ""
         self._tunnel: Tunnel | None = None
+        #: What the node has of each app, as `perijove.spawners.apps.probe` says it; after `run`.
+        self.apps: dict[str, Any] = {}
 
     async def run(self) -> list[Step]:
         """All steps, in order. Never raises for what a centre does."""
@@ -64,6 +60,7 @@ class Trial(Look):
         ways = (("submission", self._submission), ("start", self._start), ("agent", self._agent))
         for name, work in (*ways, ("tunnel", self._open)):
             await self._do(name, work, skip="" if self.job else "no job was wanted")
+        await self._apps()
         await self._do("cleanup", self._cleanup, always=True, skip="" if self._submitted else "nothing was submitted")
         return self.steps
 
@@ -132,13 +129,22 @@ class Trial(Look):
         tunnel = self._tunnel
         if tunnel is None:
             raise Failed("there is no tunnel", "")
-        await tunnel.start_server([self._python(), "-c", _SERVER, "{socket}"], {}, self.centre.paths.home)
+        await tunnel.start_server([self._python(), "-c", SERVER, "{socket}"], {}, self.centre.paths.home)
         if not await _until(lambda: tunnel.ready("/"), 20, 0.2):
             info = await tunnel.info()
             raise Failed(f"a server on the node did not answer: {' '.join(info.log)[-300:]}", words.MEND_SERVER)
         begun = time.monotonic()
         await tunnel.ready("/")
         return f"an answer in {1000 * (time.monotonic() - begun):.0f} ms"
+
+    async def _apps(self) -> None:
+        """Which apps can run on the node; nothing fails by it."""
+        if self._tunnel is None or not self.good or not self.job:
+            words_ = "an earlier step failed" if self.job else "no job was wanted"
+            self.steps.append(Step("apps", "skipped", 0.0, words_))
+            return
+        step, self.apps = await look_for_apps(self._tunnel.local_port)
+        self.steps.append(step)
 
     async def _cleanup(self) -> str:
         """The job is cancelled, seen to be gone, and its folder removed."""

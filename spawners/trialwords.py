@@ -96,4 +96,7 @@ MEND_SPACE = "free space there, or let paths.base be elsewhere"
 MEND_ENDED = "see the log; often environment.python or a line of environment.prolog fails on compute nodes"
 MEND_WAIT = "the queue may be full: try again with a longer --wait, or another --queue"
 MEND_SERVER = "does $TMPDIR on compute nodes allow unix sockets? See the words of the server"
+MEND_APPS = (
+    "has the environment of jobs the gateway's version of Perijove? pip install --upgrade 'perijove[session]' there"
+)
 MEND_CANCEL = "cancel it by hand and ask the centre why it does not end"

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from perijove.spawners.centre import Centre
     from perijove.spawners.trialwords import Step
 
+    #: The steps of a centre's trial, and what its node has of each app.
+    Tried = tuple[list[Step], dict[str, Any]]
+
 _MARKS = {"ok": N_("ok"), "advice": N_("advice"), "failed": N_("FAILED"), "skipped": N_("skipped")}
 
 
@@ -52,7 +55,8 @@ def doctor(  # noqa: PLR0913, PLR0917  (click gives each option as an argument)
     """Test this machine and each centre end to end, and say what to mend.
 
     At each centre a job of two minutes is submitted, reached and cancelled. A gateway that runs with these settings is
-    asked, too: which centres do not answer it, which are drained. Exit code 0: all is well; 1: something is to be
+    asked, too: which centres do not answer it, which are drained; and it is told which apps can run at which centre, as
+    the compute nodes say. Exit code 0: all is well; 1: something is to be
     mended; 2: the settings or descriptions are wrong.
     """
     from perijove.hub import machine
@@ -72,8 +76,10 @@ def doctor(  # noqa: PLR0913, PLR0917  (click gives each option as an argument)
     except ValueError as error:
         raise click.UsageError(f"--account: {visible(str(error))}") from None
     trials = asyncio.run(_all(chosen, person, options, quiet=json_)) if chosen else {}
+    if settings:
+        running.tell(settings, {name: apps for name, (_steps, apps) in trials.items()})
     if json_:
-        found = {name: [step.as_dict() for step in done] for name, done in trials.items()}
+        found = {name: [step.as_dict() for step in done] for name, (done, _apps) in trials.items()}
         ours = {"machine": steps, "gateway": gateway}
         click.echo(as_json({key: [step.as_dict() for step in done] for key, done in ours.items()} | {"centres": found}))
     else:
@@ -82,7 +88,8 @@ def doctor(  # noqa: PLR0913, PLR0917  (click gives each option as an argument)
             _print(_("the gateway that runs"), gateway)
         if not chosen:
             click.echo(_("no centre was tried: name the settings (--config) or descriptions (--centres)"), err=True)
-    failed = [step for done in (steps, gateway, *trials.values()) for step in done if step.state == "failed"]
+    tried = [done for done, _apps in trials.values()]
+    failed = [step for done in (steps, gateway, *tried) for step in done if step.state == "failed"]
     ctx.exit(1 if failed else 0)
 
 
@@ -114,13 +121,13 @@ def _chosen(names: tuple[str, ...], places: tuple[Path, ...]) -> list[Centre]:
     return [centre for centre in known.values() if not names or centre.id in names]
 
 
-async def _all(centres: list[Centre], person: Any, options: Mapping[str, Any], *, quiet: bool) -> dict[str, list[Step]]:
+async def _all(centres: list[Centre], person: Any, options: Mapping[str, Any], *, quiet: bool) -> dict[str, Tried]:
     """Every centre at the same time; each is printed when it is done."""
     done = await asyncio.gather(*(_one(centre, person, options, quiet=quiet) for centre in centres))
     return {centre.id: steps for centre, steps in zip(centres, done, strict=True)}
 
 
-async def _one(centre: Centre, person: Any, options: Mapping[str, Any], *, quiet: bool) -> list[Step]:
+async def _one(centre: Centre, person: Any, options: Mapping[str, Any], *, quiet: bool) -> Tried:
     from dataclasses import replace
 
     from perijove.spawners.link import link_for
@@ -130,13 +137,14 @@ async def _one(centre: Centre, person: Any, options: Mapping[str, Any], *, quiet
     if centre.login.identity == "sudo":
         account = replace(person, name="", key_file="", run_as=person.name)
     link = link_for(centre, account)
+    trial = Trial(centre, link, account, **options)
     try:
-        steps = await Trial(centre, link, account, **options).run()
+        steps = await trial.run()
     finally:
         await link.close()
     if not quiet:
         _print(centre.id, steps)
-    return steps
+    return steps, trial.apps
 
 
 def _print(title: str, steps: list[Step]) -> None:

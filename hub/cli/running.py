@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from perijove.hub.cli import api
@@ -29,6 +30,17 @@ def check(settings: Settings) -> list[Step]:
     rows = answer.get("watchers", []) if isinstance(answer, dict) else []
     steps = [step for row in rows for step in _centre(row)]
     return [Step(N_("gateway"), "ok", 0.0, _("it runs, with {count} centres").format(count=len(rows))), *steps]
+
+
+def tell(settings: Settings, found: Mapping[str, Mapping[str, Any]]) -> None:
+    """Tell the gateway, if it runs, what the nodes of centres have of each app (by centre, then by app)."""
+    with suppress(OSError, api.ApiFailed):
+        token = (settings.state_dir / "broker.token").read_text(encoding="ascii").strip()
+        with api.Api(settings.broker_api_url, token) as gateway:
+            for centre, apps in found.items():
+                for app, one in apps.items():
+                    with suppress(api.ApiFailed):  # an app that this gateway does not have
+                        gateway.send("PUT", f"/apps/{app}/places/{centre}", one)
 
 
 def _centre(row: Mapping[str, Any]) -> list[Step]:

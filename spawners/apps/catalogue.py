@@ -19,7 +19,7 @@ from perijove.spawners.apps.reading import BadApp, read
 #: The group of entry points under which packages offer apps: the value is the module whose folder has `app.toml`.
 GROUP = "perijove.apps"
 
-_Mark = tuple[tuple[str, int, int], ...]
+_Mark = tuple[tuple[str, int, int, int], ...]
 
 
 class Catalogue:
@@ -87,7 +87,7 @@ def _installed() -> list[Path]:
 
 
 def _mark(folder: Path) -> _Mark:
-    """Changes when a file of the folder does: names, times and sizes."""
+    """Changes when a file of the folder does: names, times, sizes and inodes."""
     marks = []
     for top, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name not in APART and not name.startswith(".")]
@@ -96,5 +96,5 @@ def _mark(folder: Path) -> _Mark:
                 status = (Path(top) / name).lstat()
             except OSError:
                 continue
-            marks.append((f"{top}/{name}", status.st_mtime_ns, status.st_size))
+            marks.append((f"{top}/{name}", status.st_mtime_ns, status.st_size, status.st_ino))
     return tuple(sorted(marks))

@@ -2,7 +2,7 @@
 
 An expression is parsed by Python's own grammar and walked by the whitelist below: numbers, names, + - * / // % **,
 comparisons, and/or/not, and the functions min, max, ceil, len, width and size. There is no attribute, index, text,
-lambda or call of anything else. Length, number of parts and depth are bounded, and so is every value on the way, so that
+lambda or call of anything else. Length, number of parts and depth are bounded, and so is every value on the way, so
 no manifest can make the broker think for long. Nothing but `BadExpression` is raised.
 """
 
@@ -186,6 +186,8 @@ class _Reader:
         value = self._value(name)
         if value is None:
             return 0
+        if isinstance(value, str):  # the choice of a resolution, say
+            return float(value)
         if not isinstance(value, int | float):
             raise ValueError(f"{name} is no number")
         return value

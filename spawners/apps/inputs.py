@@ -152,17 +152,17 @@ def _scalar(one: Input, raw: Any) -> float | int:
 
 
 def _boolean(one: Input, raw: Any) -> bool:
-    word = raw.strip().lower() if isinstance(raw, str) else raw
-    if word is True or word in _YES:
-        return True
-    if word is False or word in _NO:
-        return False
+    word = raw.strip().lower() if isinstance(raw, str) else str(raw).lower() if raw in (True, False) else ""
+    if word in _YES | _NO:
+        return word in _YES
     raise Wrong("not-yes-or-no")
 
 
 def _choice(one: Input, raw: Any) -> str:
     known = [choice.value for choice in one.choices]
-    word = raw.strip() if isinstance(raw, str) else str(raw) if type(raw) in (int, float) else ""
+    word = raw.strip() if isinstance(raw, str) else ""
+    if type(raw) in (int, float) and abs(raw) < 1e15:  # JSON has the choice of 2 as a number
+        word = str(raw)
     if word not in known:
         raise Wrong("not-a-choice", given=visible(raw, 60), known=many(known), near=nearest(word, known))
     return word

@@ -73,6 +73,12 @@ def how(code: Code) -> dict[str, str]:
     return {key: value for key, value in ways.items() if value}
 
 
+def ways_to_get(code: Code) -> list[str]:
+    """The same as commands that a person can type."""
+    words = {"module": "module load {}", "apt": "apt-get install {}", "pypi": "pip install {}", "container": "{}"}
+    return [words[key].format(value) for key, value in how(code).items()]
+
+
 def program_path(program: str) -> str | None:
     """Where a program is: in PATH, or beside this Python."""
     beside = str(Path(sys.executable).parent)

@@ -23,7 +23,7 @@ def read(folder: Path) -> App:
     Raises:
         BadApp: with every fault.
     """
-    folder = folder.absolute()
+    folder = folder.resolve()  # a version of the operator's, and not the link that may lead to another one tomorrow
     file = folder / FILE
     name = str(file)
     try:

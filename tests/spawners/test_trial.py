@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from perijove.spawners.apps import skeleton
 from perijove.spawners.centre import Centre, parse
 from perijove.spawners.link import Account, Link, LinkError, LinkProblem
 from perijove.spawners.link_local import LocalLink
@@ -58,6 +59,50 @@ async def test_a_centre_that_works_passes_every_step(folder: Path) -> None:
     assert "failed" not in told.values(), [str(step) for step in steps.values()]
     assert told["tunnel"] == told["cleanup"] == "ok"
     assert "jupyterhub 6" in steps["environment"].detail
+
+
+def with_an_app(folder: Path, code: str) -> dict[str, Any]:
+    """The environment of a centre in which a package brings the app "wave", which needs the Python package `code`."""
+    site = folder / "site"
+    info = site / "their_apps-1.0.dist-info"
+    info.mkdir(parents=True)
+    (site / "their_apps").mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-apps\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[perijove.apps]\nwave = their_apps.wave\n")
+    manifest = skeleton.write(site / "their_apps" / "wave") / "app.toml"
+    manifest.write_text(manifest.read_text().replace('import = "matplotlib"', f'import = "{code}"'))
+    return {"python": sys.executable, "prolog": [f"export PYTHONPATH={site}"]}
+
+
+async def test_the_node_says_which_apps_can_run_there(folder: Path) -> None:
+    centre = parse(description(folder, environment=with_an_app(folder, "matplotlib")))
+    tried = Trial(centre, LocalLink(centre, Account()))
+    steps = {step.name: step for step in await tried.run()}
+    assert "wave ready (python)" in steps["apps"].detail
+    assert tried.apps["wave"]["codes"]["matplotlib"]
+    assert steps["cleanup"].state == "ok"
+
+
+async def test_an_app_that_lacks_something_fails_nothing_and_says_how_to_get_it(folder: Path) -> None:
+    steps = await trial(parse(description(folder, environment=with_an_app(folder, "no_such_package"))))
+    assert steps["apps"].state == "advice"
+    assert "wave lacks matplotlib" in steps["apps"].detail
+    assert "wave: apt-get install python3-matplotlib / pip install matplotlib" in steps["apps"].mend
+    assert "failed" not in {step.state for step in steps.values()}
+
+
+async def test_a_centre_whose_perijove_knows_no_apps_is_told_to_have_a_newer_one(folder: Path) -> None:
+    old = folder / "old"
+    environment = {"python": sys.executable, "prolog": [f"export PYTHONPATH={old}"]}
+    old.mkdir()
+    (old / "sitecustomize.py").write_text(
+        "import sys\nsys.modules['perijove.spawners.apps'] = None\n"  # as if there were no such package
+    )
+    steps = await trial(parse(description(folder, environment=environment)))
+    assert steps["apps"].state == "advice"
+    assert "not found out" in steps["apps"].detail
+    assert "pip install --upgrade" in steps["apps"].mend
+    assert steps["cleanup"].state == "ok"
 
 
 async def test_a_python_that_is_not_there_is_told_before_anything_is_submitted(folder: Path) -> None:
@@ -141,7 +186,7 @@ async def test_each_problem_of_a_link_fails_one_step_and_says_what_to_mend(probl
     assert failed[0].mend
     assert failed[0].detail.isprintable()
     names = [step.name for step in steps]
-    assert len(names) == len(set(names)) == 13
+    assert len(names) == len(set(names)) == 14
 
 
 async def test_an_identity_of_people_asks_for_an_account(folder: Path) -> None:
