@@ -104,6 +104,7 @@ def real_parts(
             submitting=asyncio.Semaphore(settings.launch_limits.per_centre),
         )
 
+    folders = (settings.apps_folder,)
     identities = Identities(database, settings.state_dir / "keys", settings.identities_file, utc_now)
     parts = Parts(
         database=database,
@@ -121,7 +122,8 @@ def real_parts(
         retention=settings.retention,
         cluster_limits=settings.cluster_limits,
         app_limits=settings.apps,
-        catalogue=Catalogue(),
+        catalogue=Catalogue(folders),
+        app_folders=folders,
     )
     return parts, links
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from perijove.hub.broker import offer_views
 from perijove.hub.broker.appplaces import Places
+from perijove.hub.broker.appprobe import tell
 from perijove.hub.broker.appviews import app_view, place_views
 from perijove.hub.broker.errors import Refusal
 from perijove.hub.broker.views import fault_view
@@ -21,6 +22,7 @@ from perijove.spawners.apps.expressions import BadExpression
 from perijove.spawners.apps.inputs import Inputs
 from perijove.spawners.apps.needs import Needs, needs
 from perijove.spawners.request import BadRequest, Fault
+from sqlalchemy.exc import SQLAlchemyError
 
 if TYPE_CHECKING:
     from perijove.hub.broker.broker import Broker
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from perijove.spawners.apps.manifest import App
 
 log = logging.getLogger(__name__)
+#: Seconds between looks at the apps' folders.
+EVERY = 30.0
 #: Of a request's options those that a run's own session may be asked for with.
 CHOSEN = frozenset({"centre", "queue", "cores", "memory", "gpus", "walltime", "project", "data", "prefer"})
 #: A session's own server takes so many MiB at least, whatever the app needs.
@@ -61,6 +65,21 @@ class AppDesk:
         for folder, faults in self.catalogue.broken.items():
             if before.get(folder) != faults:
                 log.warning("the app in %s cannot be used: %s", folder, "; ".join(faults[:5]))
+
+    async def look_around(self) -> None:
+        """Where apps run on this machine, and then every half minute which apps there are; again if they changed."""
+        looked: object = None
+        while True:
+            digests = {name: app.digest for name, app in self.apps.items()}
+            try:
+                if digests != looked:
+                    looked = digests
+                    parts = self.broker.parts
+                    await tell(self.places, parts.centres.values(), self.apps, parts.app_folders)
+                await asyncio.sleep(EVERY)
+                await self.reload()
+            except (SQLAlchemyError, OSError) as error:
+                log.warning("%s", error)
 
     def app(self, name: str) -> App:
         """The app called `name`.

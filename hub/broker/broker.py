@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from perijove.hub.broker import transitions
@@ -72,6 +73,8 @@ class Parts:
     cluster_limits: ClusterLimits = field(default_factory=ClusterLimits)
     app_limits: AppLimits = field(default_factory=AppLimits)
     catalogue: AnyCatalogue = field(default_factory=Catalogue)
+    #: The operator's, for a look around by another Python.
+    app_folders: tuple[Path, ...] = ()
 
 
 class Broker:
@@ -108,7 +111,7 @@ class Broker:
             self._every(30.0, self._reload),
             self._every(timing.orders_every, self.orders.load),
             self._every(timing.purge_every, self._purge),
-            self._every(30.0, self.apps.reload),
+            self.apps.look_around(),
             self._every(timing.runs_every, self.runs.keeper.round),
             self._attach(),
             self.transfers.run(),

@@ -107,8 +107,9 @@ class RunDesk:
         except KeyUsed:
             raise _key_used() from None
         except TooManyRuns:
-            words = "you have as many live runs as one person may have; wait for one, or cancel one"
-            raise Refusal(409, "too-many-runs", words) from None
+            raise Refusal(
+                409, "too-many-runs", "you have as many live runs as one person may have; wait for one, or cancel one"
+            ) from None
         await self.keeper.reach("run-written")
         return await self._opened(made) if new and made.own_session else made
 
@@ -167,8 +168,12 @@ class RunDesk:
         if session is not None:
             place = await self._in_session(run.owner, session, int(run.needs.get("cores", 1)))
             if place["centre"] != run.centre:
-                words = f"the run's files are at {run.centre}: resume it in a session there"
-                raise Refusal(409, "other-centre", words, values={"centre": run.centre})
+                raise Refusal(
+                    409,
+                    "other-centre",
+                    f"the run's files are at {run.centre}: resume it in a session there",
+                    values={"centre": run.centre},
+                )
             values = {**place, "own_session": False, "request": run.request}
         else:
             wanted = wants(app, run.inputs, {})
