@@ -7,8 +7,11 @@ time and output, started with an argument list.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
+import os
+import signal
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,23 +36,34 @@ async def look(python: str, folders: Iterable[Path]) -> Mapping[str, Any]:
     argv = [python, "-m", "perijove.spawners.apps.probe", *map(str, folders)]
     quiet = asyncio.subprocess.DEVNULL
     try:
-        program = await asyncio.create_subprocess_exec(*argv, stdin=quiet, stdout=asyncio.subprocess.PIPE, stderr=quiet)
+        program = await asyncio.create_subprocess_exec(
+            *argv, stdin=quiet, stdout=asyncio.subprocess.PIPE, stderr=quiet, start_new_session=True
+        )
     except OSError as error:
         log.warning("%s cannot be asked which apps can run: %s", python, error)
         return {}
     try:
         async with asyncio.timeout(LONGEST):
             said = await _read(program.stdout)
-            await program.wait()
+            if len(said) < MOST:  # otherwise it does not stop talking, and is ended below
+                await program.wait()
         found = json.loads(said)
     except (TimeoutError, ValueError) as error:
         log.warning("%s does not say which apps can run: %s", python, str(error) or "no answer in time")
         return {}
     finally:
         if program.returncode is None:
-            program.kill()
-            await program.wait()
+            await _end(program)
     return found if isinstance(found, dict) else {}
+
+
+async def _end(program: asyncio.subprocess.Process) -> None:
+    """End it, with what it started: those hold its output open, too, which is read to its end before it is over."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(program.pid, signal.SIGKILL)
+    if program.stdout is not None:
+        await program.stdout.read()
+    await program.wait()
 
 
 async def _read(stream: asyncio.StreamReader | None) -> bytes:

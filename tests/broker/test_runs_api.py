@@ -455,3 +455,29 @@ async def test_the_run_that_an_operator_cancels_says_by_whom(runs: Runs, api: Ap
     run = await started(api)
     await ok(api, "DELETE", f"/runs/{run['id']}", "t-root")
     assert (await runs.at(run["id"], RunState.CANCELLED)).asked_by == "root"
+
+
+async def test_the_workers_of_its_session_are_its_cost_while_it_was_there(gateway: Gateway, runs: Runs) -> None:
+    from perijove.hub.broker.clusterdesk import ClusterDesk
+    from perijove.hub.broker.clusterrecords import BatchChange, WorkerState
+
+    made = await runs.up((await runs.start(request={"centre": "alpha"})).id)
+    desk, host = ClusterDesk(gateway.broker), await gateway.get_session(str(made.session))
+    cluster = await desk.open(host, "", {"cores": 1, "memory": "1G"})
+    [batch] = await desk.ask(cluster, "k", 2, False)
+    now = gateway.broker.parts.clock()
+    times = {1: (now - timedelta(hours=3), now - timedelta(hours=1)), 2: (now - timedelta(hours=1), None)}
+    told = {task: {"state": WorkerState.RUNNING, "started": a, "ended": b} for task, (a, b) in times.items()}
+    await desk.clusters.change(batch.job.id, lambda _: BatchChange(workers=told))
+    # Of the first worker's two hours one was before, and of the second's one hour half an hour after.
+    span = (now - timedelta(hours=2), now - timedelta(minutes=30))
+    assert await runs.desk.runs.workers_cost(host.id, *span) == 1_500_000
+    assert await runs.desk.runs.workers_cost("none", *span) == 0
+
+
+async def test_live_runs_are_counted_by_app_and_state(api: Api) -> None:
+    await started(api)
+    await done(api)
+    text = (await api("GET", "/metrics", "t-root")).text
+    assert 'perijove_runs{app="sums",state="starting"} 1.0' in text
+    assert 'perijove_runs{app="sums",state="running"} 0.0' in text
