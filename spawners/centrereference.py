@@ -51,7 +51,9 @@ def _tables(name: str, model: type[BaseModel]) -> Iterator[tuple[str, type[BaseM
         inner = next((m for m in _models(field.annotation) if "zh" not in m.model_fields), None)
         if inner:
             path = f"{name}.{key}" if name else key
-            yield from _tables(path + ("[]" if "tuple" in str(field.annotation) else ""), inner)
+            many = str(field.annotation)
+            # A table by name, or one of several.
+            yield from _tables(path + (".NAME" if "Mapping" in many else "[]" if "tuple" in many else ""), inner)
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -68,8 +70,12 @@ def _section(
         title = say("Top level")
     else:
         title = f"`[[{name.removesuffix('[]')}]]`" if name.endswith("[]") else f"`[{name.replace('[]', '')}]`"
+
+    def said(key: str) -> str:
+        return comments(model, key) if comments else ""
+
     rows = "".join(
-        f"| `{key}` | {_default(field, say)} | {_purpose(field, say, comments(model, key) if comments else '')} |\n"
+        f"| `{field.alias or key}` | {_default(field, say)} | {_purpose(field, say, said(key))} |\n"
         for key, field in model.model_fields.items()
     )
     about = say(" ".join((model.__doc__ or "").split()))

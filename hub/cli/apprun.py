@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from perijove.hub.cli.words import _
+from perijove.spawners.visible import visible
 
 if TYPE_CHECKING:
     from perijove.spawners.apps.manifest import App
@@ -44,8 +45,8 @@ class _Apps(click.Group):
         """The command of the app that `args` begins with, or a fault in words."""
         command = self.get_command(ctx, args[0])
         if command is None:
-            words = _("there is no app {name!r}; `perijove apps list` shows them, a folder is given as ./FOLDER")
-            raise click.UsageError(words.format(name=args[0]))
+            words = _("there is no app '{name}'; `perijove apps list` shows them, a folder is given as ./FOLDER")
+            raise click.UsageError(words.format(name=visible(args[0], 60)))
         return args[0], command, args[1:]
 
 
@@ -114,7 +115,7 @@ def _command(app: App, name: str) -> click.Command:
 
 def _flag(name: str, one: Input, language: str) -> click.Option:
     flag = f"--{name.replace('_', '-')}"
-    words = f"{one.title.in_language(language)}. {one.help.in_language(language)}{_limits(one)}"
+    words = f"{one.title.in_language(language)}: {one.help.in_language(language)}{_limits(one)}"
     if one.type == "boolean":
         return click.Option([f"{flag}/--no-{flag[2:]}", name], default=None, help=words)
     metavar = {"choice": "CHOICE", "choices": "A,B", "range": "LOW..HIGH", "box": "W,S,E,N", "file": "FILE"}
@@ -132,16 +133,18 @@ def _limits(one: Input) -> str:
         said.append(f"{amount(one.min)} .. {amount(one.max, one.unit)}")
     if one.formats:
         said.append(", ".join(f".{ending}" for ending in one.formats))
-    if one.default is not None:
-        value = (
-            ", ".join(map(str, one.default))
-            if isinstance(one.default, list)
-            else str(one.default).lower()
-            if isinstance(one.default, bool)
-            else one.default
-        )
-        said.append(_("default: {value}").format(value=value))
+    if one.default not in (None, "", []):
+        said.append(_("default: {value}").format(value=_flagged(one)))
     return f"  [{'; '.join(said)}]" if said else ""
+
+
+def _flagged(one: Input) -> str:
+    """The default as one would type it behind the flag."""
+    if isinstance(one.default, bool):
+        return _("yes") if one.default else _("no")
+    if isinstance(one.default, list):
+        return (".." if one.type == "range" else ",").join(map(str, one.default))
+    return str(one.default)
 
 
 def _inputs(app: App, preset: str | None, given: Mapping[str, Any], language: str) -> dict[str, Any]:

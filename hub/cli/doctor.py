@@ -54,10 +54,9 @@ def doctor(  # noqa: PLR0913, PLR0917  (click gives each option as an argument)
 ) -> None:
     """Test this machine and each centre end to end, and say what to mend.
 
-    At each centre a job of two minutes is submitted, reached and cancelled. A gateway that runs with these settings is
-    asked, too: which centres do not answer it, which are drained; and it is told which apps can run at which centre, as
-    the compute nodes say. Exit code 0: all is well; 1: something is to be
-    mended; 2: the settings or descriptions are wrong.
+    At each centre a job of two minutes is submitted, reached and cancelled, and its node says which apps can run there.
+    A gateway that runs with these settings is asked, too: which centres do not answer it, which are drained; and it is
+    told of the apps. Exit code 0: all is well; 1: something is to be mended; 2: the settings or descriptions are wrong.
     """
     from perijove.hub import machine
     from perijove.hub.cli import running

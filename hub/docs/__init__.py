@@ -17,12 +17,14 @@ PAGES = (
     "start",
     "researcher",
     "dask",
+    "write-app",
     "administrator",
     "troubleshooting",
     "reference-codes",
     "reference-commands",
     "reference-api",
     "reference-centre",
+    "reference-app",
     "reference-settings",
 )
 #: The languages, by the pages' own codes.

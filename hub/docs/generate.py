@@ -19,6 +19,7 @@ WRITERS: dict[str, Callable[[Voice], str]] = {
     "reference-commands": commands.page,
     "reference-api": http.page,
     "reference-centre": models.centre,
+    "reference-app": models.app,
     "reference-settings": models.settings,
 }
 

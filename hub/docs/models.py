@@ -1,4 +1,4 @@
-"""References of files: the gateway's settings and a centre's description, from their models."""
+"""References of files: the gateway's settings, a centre's description and an app's manifest, from their models."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import cache
 
 from perijove.hub.docs.voice import Voice
 from perijove.hub.settings import Settings
+from perijove.spawners.apps.manifest import App
 from perijove.spawners.centre import Centre
 from perijove.spawners.centrereference import keys
 from pydantic import BaseModel
@@ -21,6 +22,11 @@ _CENTRE = (
     "One TOML file per centre, in the folder that `centres_dir` of the settings names; `deploy/centres` in the "
     "repository has annotated examples for every batch system. `perijove config check` reports every fault with its "
     "line, and an unknown key is a fault."
+)
+_APP = (
+    "The manifest of an app, in the app's folder; [Write an app](write-app.md) explains it. `perijove apps validate` "
+    "reports every fault with its line, and an unknown key is a fault. `NAME` stands for a name of your own: "
+    "lower-case letters, digits, `_` and `-`. A file is a path below the app's folder."
 )
 _AMOUNTS = (
     'Memory is written as `"64G"` or a number of MiB, time as `"90m"`, `"2h"`, `"3d"`, `"1-12:00:00"` or a number of '
@@ -60,3 +66,9 @@ def centre(voice: Voice) -> str:
     """The page of the keys of a centre's description."""
     title = voice.say("Reference: a centre's description")
     return f"# {title}\n\n{voice.say(_CENTRE)}\n\n{voice.say(_AMOUNTS)}\n{keys(Centre, voice.say)}"
+
+
+def app(voice: Voice) -> str:
+    """The page of the keys of app.toml."""
+    title = voice.say("Reference: an app's manifest")
+    return f"# {title}\n\n{voice.say(_APP)}\n\n{voice.say(_AMOUNTS)}\n{keys(App, voice.say)}"

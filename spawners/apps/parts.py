@@ -149,7 +149,7 @@ class ShownIf(Frozen):
 
 
 class Input(Frozen):
-    """One thing that a person fills in. Which keys go with which type: see `TYPE_KEYS`."""
+    """One thing that a person fills in. The words before a colon below are the types that a key goes with."""
 
     type: Kind
     """What is asked for. `range`: low and high; `box`: west, south, east and north in degrees; `file`: a path below
@@ -237,7 +237,8 @@ class Worker(Frozen):
 
 
 class Resources(Frozen):
-    """What a run takes. Values are numbers, or expressions of inputs: see `perijove.spawners.apps.expressions`."""
+    """What a run takes. Values are numbers, or expressions of inputs in quotes: + - * / // % **, comparisons, and, or,
+    not, min, max, ceil, len(x), width(range) and size(file) in MiB."""
 
     cores: Quantity = "1"
     """Cores of the session that runs it. In the other expressions `cores` is this number, or what was given instead."""

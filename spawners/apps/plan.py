@@ -24,6 +24,7 @@ from perijove.spawners.apps.inputs import Inputs
 from perijove.spawners.apps.manifest import App
 from perijove.spawners.apps.needs import needs
 from perijove.spawners.apps.probe import Found, look, program_path
+from perijove.spawners.apps.records import stamp
 from perijove.spawners.apps.steps import BadPipeline, Unfit
 from perijove.spawners.apps.task import Outcome
 from perijove.spawners.request import BadRequest
@@ -153,7 +154,8 @@ def plan(folder: Path, app: App, cores: int) -> Plan:
     base = {
         "pipeline": hashlib.sha256(pipeline.read_bytes()).hexdigest(),
         "inputs": given,
-        "files": {name: _stamp(value) for name, value in case.inputs.items() if isinstance(value, Path)},
+        "app": app.digest,
+        "files": {n: stamp(value, (app.folder,)) for n, value in case.inputs.items() if isinstance(value, Path)},
         "way": case.way,
         "codes": dict(case.codes),
         "language": case.language,
@@ -185,11 +187,6 @@ def _no_way(app: App, found: Found) -> Outcome:
     outcome = Outcome(missing=lacking[0] if lacking else app.name)
     words, outcome.advice = missing(app, outcome.missing)
     return outcome.fails("missing-code", words)
-
-
-def _stamp(path: Path) -> list[int]:
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns]
 
 
 def _files(app: App, given: Mapping[str, Any], found: Found, order: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from perijove.spawners.apps.process import sweep
 from perijove.spawners.apps.task import Outcome, Task, perform
 
 
@@ -72,7 +71,6 @@ class Here:
         self._busy: dict[str, tuple[int, int]] = {}
         self._threads: dict[str, threading.Thread] = {}
         self._stopped = threading.Event()
-        self._swept = False
 
     @property
     def cores(self) -> int:
@@ -87,9 +85,6 @@ class Here:
 
     def start(self, task: Task, memory: int, tell: Callable[[Event], None]) -> None:
         """Starts a try in a thread that waits for its processes."""
-        if not self._swept:
-            self._swept = True
-            sweep(task.folder)
         self._busy[task.key] = (task.cores, memory)
 
         def work() -> None:

@@ -53,8 +53,9 @@ def does(step: Step) -> list[str]:
     return words
 
 
-def fingerprint(step: Step, base: Mapping[str, Any], before: Iterable[Record], folder: Path) -> str:
-    """What went into a step, as one word. `base` holds what is the same for all steps of the run."""
+def fingerprint(step: Step, base: Mapping[str, Any], before: Iterable[Record], known: tuple[Path, ...]) -> str:
+    """What went into a step, as one word. `base` holds what is the same for all steps of the run; files in the folders
+    `known` are covered otherwise (the run's by what earlier steps made, the app's by its digest)."""
     if isinstance(step.do, Call):
         do: Any = [step.do.function, step.do.arguments]
         named = [value for value in step.do.arguments.values() if isinstance(value, str)]
@@ -67,7 +68,7 @@ def fingerprint(step: Step, base: Mapping[str, Any], before: Iterable[Record], f
         "do": do,
         "makes": step.makes,
         "check": getattr(step.check, "__name__", ""),
-        "outside": {name: _outside(name, folder) for name in named if name.startswith("/")},
+        "outside": {name: stamp(Path(name), known) for name in named if name.startswith("/")},
         "before": {record.key: {name: made.sha256 for name, made in record.made.items()} for record in before},
     }
     return hashlib.sha256(json.dumps(whole, sort_keys=True, default=str).encode()).hexdigest()
@@ -77,14 +78,14 @@ def _command(command: Command) -> list[Any]:
     return [command.argv, str(command.stdin), command.stdout, dict(command.env)]
 
 
-def _outside(name: str, folder: Path) -> list[int]:
-    """Size and time of a file that the run did not make; those that it made have checksums."""
-    path = Path(name)
+def stamp(path: Path, known: tuple[Path, ...]) -> list[int]:
+    """Size and time of a file that is not in one of the folders `known`."""
     try:
         status = path.stat()
     except OSError:
         return []
-    return [] if path.is_relative_to(folder) or path.is_dir() else [status.st_size, status.st_mtime_ns]
+    covered = path.is_dir() or any(path.is_relative_to(folder) for folder in known)
+    return [] if covered else [status.st_size, status.st_mtime_ns]
 
 
 class Records:
@@ -152,7 +153,7 @@ class Records:
             outcome.memory,
             outcome.node,
         )
-        write_json(self._path(step.key), asdict(record))
+        write_json(self._path(step.key), asdict(record), nan=True)  # the results refuse it, by name
         return record
 
 

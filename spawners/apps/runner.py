@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import heapq
+import importlib
 import json
 import os
 import queue
@@ -19,6 +20,7 @@ import shutil
 import signal
 import socket
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -137,6 +139,8 @@ class Runner:
         state.codes, state.data = made.codes(), made.data(())
         state.take(made.graph)
         state.write(self._folder, now=True)
+        # The record's library takes a while to load: while steps run, nobody waits for it.
+        threading.Thread(target=importlib.import_module, args=("rocrate.rocrate",), daemon=True).start()
         waiting = dict(made.graph.steps)
         while (waiting or self._running or self._later) and not self._cancelled and state.failure is None:
             self._start(waiting, made.graph)
@@ -169,7 +173,7 @@ class Runner:
     def _mark(self, step: Step, graph: Graph) -> str:
         assert self._plan is not None  # noqa: S101  (steps come from it)
         before = [self._done[key] for key in sorted(graph.before[step.key])]
-        return fingerprint(step, self._plan.base, before, self._folder)
+        return fingerprint(step, self._plan.base, before, (self._folder, self._app.folder))
 
     def _keep(self, step: Step, graph: Graph) -> bool:
         part = self._state.parts[step.key]

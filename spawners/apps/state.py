@@ -22,12 +22,13 @@ FILE, PAUSE = "state.json", 0.5
 PartState = Literal["waiting", "running", "done", "kept", "failed", "cancelled"]
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Writes JSON so that a reader sees the old or the new, never a part; readable by the owner only."""
+def write_json(path: Path, value: Any, *, nan: bool = False) -> None:
+    """Writes JSON so that a reader sees the old or the new, never a part; readable by the owner only. Numbers that are
+    none are refused, unless `nan`."""
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            json.dump(value, file, ensure_ascii=False, allow_nan=False)
+            json.dump(value, file, ensure_ascii=False, allow_nan=nan)
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)

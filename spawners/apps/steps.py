@@ -76,8 +76,8 @@ class Command:
         if isinstance(self.argv, str | bytes) or not self.argv:
             raise BadPipeline(f"a command is a list, the program first, not {self.argv!r}")
         words = [*self.argv, *self.env, *self.env.values()]
-        if wrong := next((word for word in words if not isinstance(word, str | Path | int | float)), None):
-            raise BadPipeline(f"{wrong!r} in the command of {self.argv[0]} is no text, path or number")
+        if wrong := [word for word in words if not isinstance(word, str | Path | int | float)]:
+            raise BadPipeline(f"{wrong[0]!r} in the command of {self.argv[0]} is no text, path or number")
         object.__setattr__(self, "argv", tuple(str(word) for word in self.argv))
         if any("\0" in str(word) for word in words):
             raise BadPipeline(f"an argument of {self.argv[0]} has a NUL in it")

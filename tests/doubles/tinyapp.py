@@ -103,6 +103,14 @@ kind = "file"
 title = {{ en = "Text", zh = "文本" }}
 """
 
+#: What the pipelines of tests begin with.
+HEAD = """
+import os, signal, sys, time
+from pathlib import Path
+from perijove.apps import Call, Command, Pipe, Progress, Step, Unfit, report
+PY = sys.executable
+"""
+
 #: A whole small run: a command, a fan-out of pipes, a function with all kinds of results.
 PIPELINE = """
 import base64
@@ -119,8 +127,13 @@ def steps(case):
     return [
         Step("one", Command([sort, str(case.inputs["words"])], stdout="sorted.txt"), makes=["sorted.txt"]),
         *(
-            Step("two", Pipe((Command([sort, "-r", case.file("sorted.txt")]), Command(["head", "-n", n], stdout=f"{n}.txt"))),
-                 part=str(n), after=["one"], makes=[f"{n}.txt"])
+            Step(
+                "two",
+                Pipe((Command([sort, "-r", case.file("sorted.txt")]), Command(["head", "-n", n], stdout=f"{n}.txt"))),
+                part=str(n),
+                after=["one"],
+                makes=[f"{n}.txt"],
+            )
             for n in (1, 2)
         ),
         Step("last", Call(finish, factor=2), after=["two"],

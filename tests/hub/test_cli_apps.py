@@ -7,15 +7,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+import httpx
 import pytest
 from click.testing import CliRunner, Result
-from perijove.hub.cli import main
+from harness.basics import until
+from perijove.hub.cli import api, main, running
 from perijove.hub.publish import publish
+from perijove.hub.settings import Settings
 from perijove.spawners.apps import skeleton
 from perijove.spawners.apps.catalogue import Catalogue
 from perijove.spawners.apps.manifest import load
@@ -159,7 +160,7 @@ def test_ctrl_c_ends_a_run_in_order(app: Path, here: Path) -> None:
     argv = [sys.executable, "-m", "perijove.hub.cli", "apps", "run", "./wave", "--folder", "r"]
     running = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)
     try:
-        wait_for(here / "r" / "state.json", lambda report: any(s["state"] == "running" for s in report["steps"]))
+        until(lambda: running_step(here / "r" / "state.json"))
         running.send_signal(signal.SIGINT)
         _, said = running.communicate(timeout=30)
     finally:
@@ -169,14 +170,9 @@ def test_ctrl_c_ends_a_run_in_order(app: Path, here: Path) -> None:
     assert json.loads((here / "r" / "state.json").read_text())["state"] == "cancelled"
 
 
-def wait_for(file: Path, good: Any, seconds: float = 60.0) -> None:
-    """Until the JSON in `file` is `good`."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if file.exists() and good(json.loads(file.read_text())):
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"{file} never became that")
+def running_step(file: Path) -> bool:
+    """Whether the run whose state is in `file` has begun a step."""
+    return file.exists() and any(step["state"] == "running" for step in json.loads(file.read_text())["steps"])
 
 
 # --- publish ---------------------------------------------------------------------------------------------------------
@@ -245,3 +241,28 @@ def test_a_folder_that_was_put_there_by_hand_is_replaced_and_examples_come_along
     assert (place / "wave" / "example" / "report.json").exists()
     assert not (place / "wave" / "tests").exists()
     assert os.readlink(place / "wave").startswith(".versions/")  # noqa: PTH115
+
+
+# --- the doctor tells the gateway ------------------------------------------------------------------------------------
+
+
+def test_a_gateway_that_runs_is_told_what_the_nodes_have(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: dict[str, object] = {}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        told[f"{request.method} {request.url.path.partition('/api/v1')[2]}"] = json.loads(request.content)
+        return httpx.Response(404 if "unknown" in request.url.path else 200, json={})
+
+    class Doubled(api.Api):
+        def __init__(self, url: str, token: str) -> None:
+            super().__init__(url, token, httpx.MockTransport(answer))
+
+    monkeypatch.setattr(api, "Api", Doubled)
+    own = Settings.load(settings(here))
+    found = {"way": "cdo", "codes": {"cdo": "2.1"}, "missing": [], "data": {}}
+    running.tell(own, {"tianjin": {"unknown": found, "climate": found}})
+    assert told == {}  # it was never started: there is no token, and nobody to tell
+    own.state_dir.mkdir()
+    (own.state_dir / "broker.token").write_text("t" * 32)
+    running.tell(own, {"tianjin": {"unknown": found, "climate": found}})
+    assert told == {f"PUT /apps/{name}/places/tianjin": found for name in ("unknown", "climate")}

@@ -8,11 +8,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from perijove.spawners.apps.inputs import Inputs
 from perijove.spawners.apps.manifest import App, load
+from perijove.spawners.apps.needs import needs
 from perijove.spawners.apps.parts import TYPE_KEYS, Input
 from perijove.spawners.apps.reading import BadApp
+from perijove.spawners.request import BadRequest
 
 Change = Callable[[str, str], Path]
+#: Values that are not what a key expects.
+ODD = [
+    *("1e999", "nan", "-1", "0", '""', "[]", "{}", "true", "[[[1]]]", "1979-05-27", "9" * 400, "'\\'"),
+    *('"\\u202e"', '"${x}"', '"../x"', '"/etc/passwd"', '"a.b.c()"', '"a" * 3'),
+    *(f'"{"(" * 3000}"', f'"{"x" * 7000}"'),
+]
+SAMPLE = (Path(__file__).parents[3] / "apps/examples/decay/app.toml").read_text(encoding="utf-8")
 
 
 def fault_of(folder: Path) -> tuple[str, int, str]:
@@ -191,3 +203,31 @@ def test_the_digest_is_of_what_runs_and_of_nothing_else(sample: Path) -> None:
     assert load(sample).digest == before
     (sample / "more.txt").write_text("x")
     assert load(sample).digest != before
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@given(st.data())
+def test_no_manifest_makes_it_raise_anything_but_its_own_error(sample: Path, data: st.DataObject) -> None:
+    """A line of the sample's manifest is replaced, moved or torn, and a value made odd."""
+    lines = SAMPLE.splitlines()
+    at = data.draw(st.integers(0, len(lines) - 1))
+    key = lines[at].partition("=")[0]
+    odd = st.sampled_from(ODD)
+    lines[at] = data.draw(
+        st.one_of(odd.map(lambda value: f"{key}= {value}"), st.text(max_size=60), st.sampled_from([*lines, ""]))
+    )
+    (sample / "app.toml").write_text("\n".join(lines), encoding="utf-8", errors="replace")
+    try:
+        app = load(sample)
+    except BadApp as bad:
+        assert bad.faults
+        assert all(fault.line >= 1 and fault.message.isprintable() for fault in bad.faults)
+        return
+    # What is taken can be shown, asked for and priced.
+    jsonable = app.model_dump(mode="json", by_alias=True)
+    assert App.model_validate(jsonable).model_dump() == app.model_dump()
+    app.schema("zh")
+    try:
+        needs(app, Inputs(app).parse({}))
+    except BadRequest as bad:
+        assert {fault.code for fault in bad.faults} == {"missing"}
