@@ -12,6 +12,7 @@ from perijove.hub.broker.runrecords import Run, RunState, RunTransition, share_o
 from perijove.hub.broker.sessions import Sessions
 from perijove.hub.broker.store import clusters, run_files, runs, sessions, shares, worker_jobs, workers
 from perijove.spawners.job import new_session_id
+from perijove.spawners.session import Stage
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 #: Live runs of one person at a time; finished runs of which an app's usual time is told.
@@ -101,8 +102,14 @@ class Runs:
         return await self.database.read(lambda c: _with_sessions(c, [Run.of(row) for row in c.execute(query)]))
 
     async def unsettled(self) -> list[tuple[Run, Record | None]]:
-        """The runs for which something is still to be done, with their sessions, oldest first."""
-        query = select(runs).where(~runs.c.settled).order_by(runs.c.created)
+        """The runs for which something is to be done now, with their sessions, oldest first.
+
+        Not those that go on in a session that has not ended: of them there may be many, with long reports.
+        """
+        live = runs.c.state.in_([state.value for state in RunState if state.live])
+        there = select(sessions.c.id).where(sessions.c.stage != Stage.ENDED.value, sessions.c.id == runs.c.session)
+        goes_on = live & runs.c.wanted.is_(None) & there.exists()
+        query = select(runs).where(~runs.c.settled, ~goes_on).order_by(runs.c.created)
         return await self.database.read(lambda c: _with_sessions(c, [Run.of(row) for row in c.execute(query)]))
 
     async def replays(self, run: Run) -> list[tuple[Run, Run]]:
