@@ -61,7 +61,7 @@ def agreement(app: App | None, here: Run, there: Run) -> dict[str, Any]:
     """
     try:
         return held_against(app, _results(here), _results(there)) if app is not None else dict(UNKNOWN)
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
         return dict(UNKNOWN)
 
 

@@ -133,7 +133,7 @@ def reported(report: Mapping[str, Any], folder: str, session: str | None, now: d
 
 def _progress(report: Mapping[str, Any]) -> float:
     given = report.get("progress")
-    return min(max(float(given), 0.0), 1.0) if isinstance(given, int | float) else 0.0
+    return float(min(max(given, 0), 1)) if isinstance(given, int | float) else 0.0
 
 
 def _moment(epoch: Any, first: datetime, last: datetime) -> datetime | None:
