@@ -86,7 +86,7 @@ def cancel(run: str, url: str | None, token_file: Path | None, config: Path | No
     elif answer.get("wanted") == "cancel":
         click.echo(_("{run} is being cancelled").format(run=run))
     else:
-        click.echo(_("{run}: {state}").format(run=run, state=run_state(str(answer.get("state") or ""))))
+        click.echo(_("{run} is {state}").format(run=run, state=run_state(str(answer.get("state") or ""))))
 
 
 @runs.command()
