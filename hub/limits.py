@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from perijove.spawners.fields import Credits
+from perijove.spawners.fields import Credits, Memory
 from perijove.spawners.units import credits_text
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
@@ -40,6 +40,13 @@ class Retention(Limits):
     sessions: int = Field(default=400, ge=0, le=36_500)
     #: Its events and the last lines of its log; they go with it at the latest.
     events: int = Field(default=90, ge=0, le=36_500)
+
+
+class AppLimits(Limits):
+    """What is kept of runs of apps. A run itself is kept until its owner removes it."""
+
+    #: Copies of files of one person's runs, together: beyond it those of the oldest runs give way.
+    kept: Memory = 1024
 
 
 class ClusterLimits(Limits):
@@ -101,4 +108,4 @@ def check(limits: ClusterLimits, used: Used, count: int, cores: int, price: int,
         raise OverLimit("confirm-cost", {"cost": cost, "limit": limit})
 
 
-__all__ = ["ClusterLimits", "LaunchLimits", "OverLimit", "Retention", "Used", "check"]
+__all__ = ["AppLimits", "ClusterLimits", "LaunchLimits", "OverLimit", "Retention", "Used", "check"]

@@ -1,19 +1,24 @@
 #!/usr/bin/python3 -I
 """Perijove's launcher: the only program that the gateway runs at a login node.
 
-It reads one JSON request on standard input, runs batch system commands as argument lists (never through a shell), and
-writes one line of JSON on standard output. One file, standard library only, Python 3.6 or later, so that a centre's
-administrator can read it whole. Verbs: `submit`, `status`, `cancel`, `check`.
+It reads one line of JSON on standard input, runs batch system commands as argument lists (never through a shell), and
+writes one line of JSON on standard output; a piece of a file follows the request, or precedes the answer, as it is. One file, standard library only, Python 3.6 or later, so that a centre's
+administrator can read it whole. Verbs: `submit`, `status`, `cancel`, `check`, and for a person's own files `list`,
+`read` and `write`.
 
 It runs nothing but the commands in COMMANDS, found by their bare name in PATH, and those that the administrator lists
 in /etc/perijove/launcher.json: {"programs": ["yhbatch", "/opt/slurm/bin/squeue", "/opt/perijove/bin/python"]}. Where it
 is not installed the gateway sends this file ahead of the request; then the account is the gateway's own to use, and
-the request may name the commands (`allow`). It writes only below the session's folder, and answers in bounded memory.
+the request may name the commands (`allow`). For a session it writes below the session's folder only. Files are plain
+ones below the account's home, without what is hidden there (.ssh, .bashrc), and below the gateway's own directory: no
+link or `..` leads elsewhere, and a file is there whole or not at all. It answers in bounded memory.
 """
 # It must run under Python 3.6.
 # ruff: noqa: UP006, UP031, UP035, UP045, PTH101, PTH103, PTH104, PTH108, PTH109, PTH112, PTH118, PTH123, B904
 # ruff: noqa: SIM105, SIM905
 import errno
+import hashlib
+import heapq
 import json
 import os
 import pwd
@@ -27,7 +32,7 @@ import tempfile
 import threading
 from typing import IO, Any, Callable, Dict, List, Optional, Tuple
 
-VERSION = 2
+VERSION = 3
 SETTINGS = "/etc/perijove/launcher.json"
 COMMANDS = set(
     "sbatch squeue scancel scontrol sinfo sacct sacctmgr sshare sprio yhbatch yhqueue yhq yhcancel yhcontrol yhinfo "
@@ -38,6 +43,7 @@ Request = Dict[str, Any]
 Answer = Dict[str, Any]
 SESSION = re.compile(r"[a-z2-7]{1,32}\Z")
 FILE = re.compile(r"[a-z][a-z0-9_.-]{0,63}\Z")
+PIECE, NAMES = 16 << 20, 5000  # bytes of a file, and entries of a folder, in one answer
 REQUEST, STDOUT, STDERR, TOTAL, TAIL = 64 << 20, 8 << 20, 64 << 10, 16 << 20, 16 << 10  # bytes
 CHECK = (
     "import json, importlib.util as u, importlib.metadata as m\n"
@@ -262,11 +268,178 @@ def check(request: Request) -> Answer:
     return answer
 
 
+def raw(path: str) -> bytes:
+    """A name as the file system has it: JSON carries bytes that are no UTF-8 as lone surrogates."""
+    return path.encode("utf-8", "surrogateescape")
+
+
+def inside(place: bytes, top: str) -> bool:
+    """Whether a place is a folder of the account (as a request names it), or below it."""
+    true = os.path.realpath(raw(expand(top)))
+    return place == true or place.startswith(true.rstrip(b"/") + b"/")
+
+
+def place_of(request: Request) -> bytes:
+    """The true place of the file or folder that a request means ("~/x", "x", or absolute).
+
+    It is below the gateway's directory (but for `own`, a person's own files), or below the home and not hidden there.
+    For `write` a last link stays one: it is not followed, and the new file replaces it.
+    """
+    path = str(request["path"])
+    if "\0" in path or ".." in path.split("/"):
+        raise Problem("outside", "not a path of a file here: %r" % path)
+    path = expand(path if path.startswith(("/", "~/")) or path == "~" else "~/" + path)
+    parent, name = os.path.split(os.path.abspath(raw(path)))
+    place = os.path.join(os.path.realpath(parent), name)
+    if request["verb"] != "write":
+        place = os.path.realpath(place)
+    if inside(place, request["base"]) and not request.get("own"):
+        return place
+    if not inside(place, "~") or inside(place, request["base"]):
+        raise Problem("outside", "it is not below the home directory: %r" % path)
+    if b"/." in place[len(os.path.realpath(raw(expand("~")))) :]:
+        raise Problem("outside", "it is hidden: %r" % path)
+    return place
+
+
+def plain(place: bytes, flags: int, folder: Optional[int] = None) -> int:
+    """A handle of a plain file: no link, device or pipe."""
+    try:
+        handle = os.open(place, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600, dir_fd=folder)
+    except OSError as error:
+        codes = {errno.ENOENT: "no-file", errno.ENOTDIR: "no-file", errno.ELOOP: "not-a-file"}
+        codes.update({errno.ENXIO: "not-a-file", errno.EISDIR: "not-a-file", errno.EACCES: "no-access"})
+        if error.errno in codes:
+            raise Problem(codes[error.errno], str(error))
+        raise
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise Problem("not-a-file", "not a plain file: %r" % place)
+    return handle
+
+
+def there(name: bytes, folder: int) -> bool:
+    """Whether a folder has something of that name."""
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def digest(handle: int) -> str:
+    """The SHA-256 of a file."""
+    total = hashlib.sha256()
+    offset = 0
+    for block in iter(lambda: os.pread(handle, 1 << 20, offset), b""):
+        total.update(block)
+        offset += len(block)
+    return total.hexdigest()
+
+
+def listing(request: Request) -> Answer:
+    """What is in a folder, by name: nothing hidden but in the gateway's own, and no link that leads elsewhere."""
+    place = place_of(request)
+    try:
+        folder = os.scandir(place)
+    except OSError as error:
+        raise Problem("no-access" if error.errno == errno.EACCES else "no-folder", str(error))
+    ours = inside(place, request["base"])
+    found = heapq.nsmallest(NAMES + 1, (entry.name for entry in folder if ours or not entry.name.startswith(b".")))
+    entries = []
+    for name in found[:NAMES]:
+        text = name.decode("utf-8", "surrogateescape")
+        path = os.path.join(place, name).decode("utf-8", "surrogateescape")
+        try:
+            facts = os.stat(place_of(dict(request, path=path)))
+        except (OSError, Problem):
+            continue
+        kinds = {stat.S_IFREG: "file", stat.S_IFDIR: "folder"}
+        kind = kinds.get(stat.S_IFMT(facts.st_mode), "other")
+        entries.append({"name": text, "kind": kind, "size": facts.st_size, "mtime": facts.st_mtime})
+    return {"entries": entries, "more": len(found) > NAMES}
+
+
+def read(request: Request) -> Answer:
+    """A piece of a file (`body`), with the file's size and time, and on request the SHA-256 of all of it."""
+    handle = plain(place_of(request), os.O_RDONLY)
+    try:
+        facts = os.fstat(handle)
+        answer: Answer = {"total": facts.st_size, "mtime": facts.st_mtime}
+        offset, length = int(request["offset"]), min(int(request["length"]), PIECE)
+        answer["body"] = os.pread(handle, length, offset) if length > 0 else b""
+        if request.get("sha256"):
+            answer["sha256"] = digest(handle)
+    finally:
+        os.close(handle)
+    return answer
+
+
+def write(request: Request) -> Answer:
+    """Put the `length` bytes after the request at `offset` of a partial file beside its target, and say how long it is.
+
+    At the end (`done`: the SHA-256) the file is put in place. `drop` removes the partial file.
+    """
+    place = place_of(request)
+    parent, name = os.path.split(place)
+    place_of(dict(request, verb="list", path=parent.decode("utf-8", "surrogateescape")))  # the folder is one's own, too
+    if not SESSION.match(str(request["part"])):
+        raise Problem("request", "not a name for a partial file: %r" % request["part"])
+    os.makedirs(parent, 0o700, exist_ok=True)
+    folder = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    part = raw(".perijove-%s.part" % request["part"])
+    try:
+        if request.get("drop"):
+            try:
+                os.unlink(part, dir_fd=folder)
+            except FileNotFoundError:
+                pass
+            return {"size": 0}
+        handle = plain(part, os.O_RDWR | os.O_CREAT, folder)
+        try:
+            return put(request, handle, folder, part, name)
+        finally:
+            os.close(handle)
+    finally:
+        os.close(folder)
+
+
+def put(request: Request, handle: int, folder: int, part: bytes, name: bytes) -> Answer:
+    """What `write` does with the partial file's handle."""
+    offset, length = int(request.get("offset", 0)), int(request.get("length", 0))
+    if length:
+        if not (0 < length <= PIECE and 0 <= offset <= os.fstat(handle).st_size):
+            raise Problem("offset", "%d bytes at %d do not fit" % (length, offset))
+        os.ftruncate(handle, offset)
+        os.lseek(handle, offset, os.SEEK_SET)
+        block = b"begin"
+        while length and block:  # what a broken connection brought is kept
+            block = sys.stdin.buffer.read(min(length, 1 << 20))
+            length -= len(block)
+            written = 0
+            while written < len(block):
+                written += os.write(handle, block[written:])
+    if request.get("done"):
+        if digest(handle) != request["done"]:
+            os.unlink(part, dir_fd=folder)
+            raise Problem("checksum", "what arrived is not what was sent; the partial file is removed")
+        if not request.get("replace") and there(name, folder):
+            raise Problem("exists", "there is a file of that name: %r" % name)
+        os.fsync(handle)
+        try:
+            os.rename(part, name, src_dir_fd=folder, dst_dir_fd=folder)
+        except IsADirectoryError as error:
+            raise Problem("exists", str(error))
+        os.fsync(folder)
+    return {"size": os.fstat(handle).st_size}
+
+
 def answer_to(text: str) -> Answer:
     """The answer to one request."""
     try:
         request = json.loads(text)
         verbs = {"submit": submit, "status": status, "cancel": cancel, "check": check}
+        verbs.update({"list": listing, "read": read, "write": write})
         answer = verbs[request["verb"]](request)
     except Problem as problem:
         return {"ok": False, "problem": problem.code, "detail": str(problem)}
@@ -282,9 +455,13 @@ def answer_to(text: str) -> Answer:
 def main() -> None:
     """Answer the request on standard input."""
     os.umask(0o077)
-    text = sys.stdin.buffer.read(REQUEST).decode("utf-8", "replace")
-    answer = json.dumps(answer_to(text), ensure_ascii=False, separators=(",", ":"))
-    sys.stdout.buffer.write(b"\n" + answer.encode("utf-8", "replace") + b"\n")
+    answer = answer_to(sys.stdin.buffer.readline(REQUEST).decode("utf-8", "replace"))
+    body = answer.pop("body", b"")
+    if body:
+        answer["body"] = len(body)
+        sys.stdout.buffer.write(body)
+    text = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
+    sys.stdout.buffer.write(b"\n" + text.encode("utf-8", "surrogatepass") + b"\n")
     sys.stdout.buffer.flush()
 
 

@@ -101,6 +101,8 @@ class Link(ABC):
     async def launch(self, request: dict[str, Any], *, timeout: float = 30.0) -> dict[str, Any]:
         """The launcher's answer to `request`, of which `ok` is true. `timeout` in seconds, for all of it.
 
+        A piece of a file goes along as it is, as `body` (bytes) of the request or of the answer.
+
         Raises:
             LinkError: there is no such answer.
         """
@@ -192,17 +194,20 @@ def shell_words(argv: list[str]) -> str:
 
 
 def encode(centre: Centre, request: Mapping[str, Any]) -> bytes:
-    """What the launcher reads: its own source where it is not installed, and the request."""
+    """What the launcher reads: its own source where it is not installed, the request, and its `body`, if any."""
+    request = dict(request)
+    body = request.pop("body", None)
+    after = b"" if body is None else b"\n" + bytes(body)
     if centre.login.launcher is not None:
-        return json.dumps(request).encode()
+        return json.dumps(request).encode() + after
     allow = sorted(centre.scheduler.commands.values())
     if request.get("python"):
         allow.append(request["python"])
-    return launcher_source() + json.dumps({**request, "allow": [*allow, *request.get("allow", ())]}).encode()
+    return launcher_source() + json.dumps({**request, "allow": [*allow, *request.get("allow", ())]}).encode() + after
 
 
 def decode(status: int | None, stdout: bytes, stderr: bytes) -> dict[str, Any]:
-    """The launcher's answer: the last line; what a login shell prints before it is skipped.
+    """The launcher's answer: the last line, and the piece of a file before it; what a login shell prints is skipped.
 
     Raises:
         LinkError: LAUNCHER if it did not run or reports a problem, OUTPUT if this is no answer.
@@ -210,8 +215,9 @@ def decode(status: int | None, stdout: bytes, stderr: bytes) -> dict[str, Any]:
     words = stderr.decode("utf-8", "replace") or stdout[-2000:].decode("utf-8", "replace")
     if status:
         raise LinkError(LinkProblem.LAUNCHER, f"exit status {status}: {words}")
+    before, _, line = stdout.rstrip().rpartition(b"\n")
     try:
-        answer = json.loads(stdout.rstrip().rpartition(b"\n")[2])
+        answer = json.loads(line)
     except (ValueError, RecursionError):
         raise LinkError(LinkProblem.OUTPUT, f"not an answer of the launcher: {words}") from None
     if not isinstance(answer, dict) or not isinstance(answer.get("ok"), bool):
@@ -222,6 +228,10 @@ def decode(status: int | None, stdout: bytes, stderr: bytes) -> dict[str, Any]:
     outputs = answer.get("outputs", [])
     if not isinstance(outputs, list) or not all(map(_is_output, outputs)):
         raise LinkError(LinkProblem.OUTPUT, "not an answer of the launcher: its outputs are malformed")
+    if (size := answer.get("body")) is not None:
+        if not isinstance(size, int) or not 0 < size <= len(before):
+            raise LinkError(LinkProblem.OUTPUT, "not an answer of the launcher: a piece of a file is missing")
+        answer["body"] = before[-size:]
     return answer
 
 

@@ -26,6 +26,7 @@ from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.extension.handler import ExtensionHandlerMixin
 from perijove.spawners.agent_stats import usage
 from perijove.spawners.facts import Facts
+from perijove.widgets import upload
 from perijove.widgets.clock import Plan
 from tornado import web
 from traitlets import Float, Integer, List
@@ -113,6 +114,7 @@ class Perijove(ExtensionApp):
     def initialize_handlers(self) -> None:
         """Add our addresses."""
         self.handlers.append((r"/perijove/session/?", SessionHandler))
+        self.handlers.extend(upload.ROUTES)
         if self.heads is not None:
             from perijove.widgets.clusterroutes import ROUTES
             from perijove.widgets.labpanes import install

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import importlib.util
+import re
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +15,17 @@ from urllib.parse import urlsplit
 import asyncssh
 import perijove
 from fastapi import APIRouter, FastAPI
-from perijove.hub.broker import api_centres, api_clusters, api_operator, api_sessions, errors
+from perijove.hub.broker import (
+    api_apps,
+    api_centres,
+    api_clusters,
+    api_files,
+    api_operator,
+    api_runs,
+    api_sessions,
+    api_shares,
+    errors,
+)
 from perijove.hub.broker.auth import Auth
 from perijove.hub.broker.broker import Broker, Parts
 from perijove.hub.broker.config import Timing
@@ -27,6 +38,7 @@ from perijove.hub.broker.metrics import router as metrics_router
 from perijove.hub.broker.sessions import Sessions, utc_now
 from perijove.hub.locks import exclusive
 from perijove.hub.settings import Settings
+from perijove.spawners.apps.catalogue import Catalogue
 from perijove.spawners.batch import batch_system
 from perijove.spawners.centre import Centre
 from perijove.spawners.centres import Centres
@@ -92,6 +104,7 @@ def real_parts(
             submitting=asyncio.Semaphore(settings.launch_limits.per_centre),
         )
 
+    folders = (settings.apps_folder,)
     identities = Identities(database, settings.state_dir / "keys", settings.identities_file, utc_now)
     parts = Parts(
         database=database,
@@ -108,6 +121,9 @@ def real_parts(
         holder=_holder(settings),
         retention=settings.retention,
         cluster_limits=settings.cluster_limits,
+        app_limits=settings.apps,
+        catalogue=Catalogue(folders),
+        app_folders=folders,
     )
     return parts, links
 
@@ -129,7 +145,7 @@ def application(broker: Broker, auth: Auth, prefix: str, lifespan: object = None
     app = FastAPI(
         title="Perijove broker",
         version=perijove.__version__,
-        description="Sessions and Dask clusters at supercomputing centres: choose, start, follow, stop.",
+        description="Sessions, Dask clusters and runs of apps at supercomputing centres: choose, start, follow, stop.",
         openapi_url=f"{root}/openapi.json",
         docs_url=None,
         redoc_url=None,
@@ -137,13 +153,17 @@ def application(broker: Broker, auth: Auth, prefix: str, lifespan: object = None
     )
     app.state.broker = broker
     errors.install(app, root)
-    app.add_middleware(errors.BoundedBody)
+    app.add_middleware(errors.BoundedBody, files=re.compile(rf"{re.escape(root)}/runs/[^/]+/files/."))
     metrics = Metrics(broker)
     app.add_middleware(Timed, metrics=metrics, root=prefix)
     api = APIRouter(prefix=root)
     api.include_router(api_sessions.router(broker, auth.caller))
     api.include_router(api_clusters.router(broker, auth.caller))
+    api.include_router(api_apps.router(broker, auth.caller, root))
+    api.include_router(api_runs.router(broker, auth.caller))
+    api.include_router(api_shares.router(broker, auth.caller, prefix))
     api.include_router(api_centres.router(broker, auth.caller))
+    api.include_router(api_files.router(broker, auth.caller))
     api.include_router(api_operator.router(broker, auth.caller))
     api.include_router(api_operator.health(broker))
     api.include_router(metrics_router(metrics, auth))

@@ -14,14 +14,17 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from perijove.hub.broker import transitions
+from perijove.hub.broker.appdesk import AnyCatalogue, AppDesk
 from perijove.hub.broker.config import Timing
 from perijove.hub.broker.context import Context, HubSide
 from perijove.hub.broker.database import Database
 from perijove.hub.broker.drafts import draft, placed, preview
 from perijove.hub.broker.events import Bulletin
+from perijove.hub.broker.files import Files
 from perijove.hub.broker.hubtrouble import HubTrouble
 from perijove.hub.broker.identity import Identities
 from perijove.hub.broker.keeper import Keeper
@@ -29,10 +32,13 @@ from perijove.hub.broker.leases import Leases
 from perijove.hub.broker.orders import Orders
 from perijove.hub.broker.purge import Purge
 from perijove.hub.broker.records import Change, News, Record
+from perijove.hub.broker.rundesk import RunDesk
 from perijove.hub.broker.sessions import Clock, Sessions
+from perijove.hub.broker.transfers import Transfers
 from perijove.hub.broker.work import Work
-from perijove.hub.limits import ClusterLimits, Retention
+from perijove.hub.limits import AppLimits, ClusterLimits, Retention
 from perijove.hub.offers.find import CentreNow, Offers, find
+from perijove.spawners.apps.catalogue import Catalogue
 from perijove.spawners.batch import batch_system
 from perijove.spawners.centre import Centre
 from perijove.spawners.request import BadRequest, Placement
@@ -65,6 +71,10 @@ class Parts:
     holder: str = field(default_factory=lambda: secrets.token_hex(8))
     retention: Retention = field(default_factory=Retention)
     cluster_limits: ClusterLimits = field(default_factory=ClusterLimits)
+    app_limits: AppLimits = field(default_factory=AppLimits)
+    catalogue: AnyCatalogue = field(default_factory=Catalogue)
+    #: The operator's, for a look around by another Python.
+    app_folders: tuple[Path, ...] = ()
 
 
 class Broker:
@@ -78,6 +88,10 @@ class Broker:
         self.leases = Leases(parts.database, self.holder, parts.clock, parts.timing.lease)
         self.orders = Orders(parts.database, parts.clock)
         self.keepers: dict[str, Keeper] = {}
+        self.files = Files(parts.centres, parts.links, parts.identities)
+        self.transfers = Transfers(parts.database, self.files, parts.clock, self._keeps)
+        self.apps = AppDesk(self, parts.catalogue)
+        self.runs = RunDesk(self, parts.app_limits.kept << 20)
         self.tag = ""
         self._keeping: dict[str, asyncio.Task[None]] = {}
         self._loops: list[asyncio.Task[None]] = []
@@ -90,13 +104,17 @@ class Broker:
         await self.parts.database.migrate()
         self.tag = await self.sessions.tag()
         await self.orders.load()
+        await self.apps.reload()
         await self.keep_centres()
         timing = self.parts.timing
         loops = [
             self._every(30.0, self._reload),
             self._every(timing.orders_every, self.orders.load),
             self._every(timing.purge_every, self._purge),
+            self.apps.look_around(),
+            self._every(timing.runs_every, self.runs.keeper.round),
             self._attach(),
+            self.transfers.run(),
         ]
         self._loops = [asyncio.create_task(loop) for loop in loops]
 
@@ -139,6 +157,11 @@ class Broker:
                 await work()
             except (SQLAlchemyError, OSError) as error:
                 log.warning("%s", error)
+
+    def _keeps(self, centre: str) -> bool:
+        """This broker looks after the centre."""
+        keeper = self.keepers.get(centre)
+        return keeper is not None and keeper.held
 
     @property
     def ready(self) -> bool:

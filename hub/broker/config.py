@@ -57,6 +57,8 @@ class Timing:
     attach_all_every: float = 60.0
     #: Between looks for what operators ordered through another broker.
     orders_every: float = 8.0
+    #: Between looks for runs whose session has ended, or that have none yet.
+    runs_every: float = 2.0
     #: Between looks for what ended so long ago that it is no longer kept.
     purge_every: float = 1800.0
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from perijove.hub.broker.runfiles import MOST_FILE
 from perijove.hub.broker.sessions import NoPort, TooMany
 from perijove.hub.broker.views import fault_view
 from perijove.spawners.request import BadRequest
@@ -87,19 +89,25 @@ def install(app: FastAPI, prefix: str) -> None:
 
 
 class BoundedBody:
-    """Refuses bodies of more than `MOST_BODY` bytes before they are read."""
+    """Refuses bodies of more than `MOST_BODY` bytes before they are read; of `MOST_FILE` where a file is `PUT`."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, files: re.Pattern[str] | None = None) -> None:
         self.app = app
+        self.files = files
+
+    def _most(self, scope: Scope) -> int:
+        file = self.files is not None and scope["method"] == "PUT" and self.files.match(scope["path"])
+        return MOST_FILE if file else MOST_BODY
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, counting."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        most = self._most(scope)
         length = next((v for k, v in scope["headers"] if k == b"content-length"), b"0")
-        if length.isdigit() and int(length) > MOST_BODY:
-            refusal = answer(413, "too-large", f"a request has at most {MOST_BODY} bytes")
+        if length.isdigit() and int(length) > most:
+            refusal = answer(413, "too-large", f"a request has at most {most} bytes")
             await refusal(scope, receive, send)
             return
         read = 0
@@ -108,8 +116,8 @@ class BoundedBody:
             nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
-            if read > MOST_BODY:
-                raise Refusal(413, "too-large", f"a request has at most {MOST_BODY} bytes")
+            if read > most:
+                raise Refusal(413, "too-large", f"a request has at most {most} bytes")
             return message
 
         await self.app(scope, counted, send)

@@ -17,6 +17,7 @@ from perijove.hub.broker.clusterrecords import WorkerState
 from perijove.hub.broker.clusters import Clusters
 from perijove.hub.broker.errors import Refusal
 from perijove.hub.broker.records import Record
+from perijove.hub.broker.runrecords import RunState
 from perijove.spawners.session import Stage
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 #: Upper bounds in seconds: a start takes from half a second to a week, a request from a millisecond to a long poll.
 STARTS = (0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 28800, 86400, 259200, 604800)
 SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"})
+_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 
 
 class Metrics:
@@ -88,6 +89,7 @@ class Metrics:
         """All figures and their content type, in the format that `accept` prefers."""
         self._now.counts = await self.broker.sessions.counts()
         self._now.clusters, self._now.workers = await Clusters(self.broker.sessions).counts()
+        self._now.runs = await self.broker.runs.runs.counts()
         encode, content_type = choose_encoder(accept)
         return encode(self.registry), content_type
 
@@ -100,6 +102,7 @@ class _Now(Collector):
         self.counts: Mapping[str, Mapping[str, int]] = {}
         self.clusters: Mapping[str, int] = {}
         self.workers: Mapping[tuple[str, str], int] = {}
+        self.runs: Mapping[tuple[str, str], int] = {}
 
     def collect(self) -> Iterator[Metric]:
         """One family each."""
@@ -107,6 +110,11 @@ class _Now(Collector):
         sessions = GaugeMetricFamily("perijove_sessions", "Sessions that have not ended.", labels=["centre", "stage"])
         clusters = GaugeMetricFamily("perijove_clusters", "Dask clusters that are not closed.", labels=["centre"])
         workers = GaugeMetricFamily("perijove_workers", "Dask workers that have not ended.", labels=["centre", "state"])
+        runs = GaugeMetricFamily("perijove_runs", "Runs of apps that have not ended.", labels=["app", "state"])
+        for app in broker.apps.apps:
+            for told in RunState:
+                if told.live:
+                    runs.add_metric([app, told.value], self.runs.get((app, told.value), 0))
         drained = GaugeMetricFamily("perijove_centre_drained", "1: no new sessions are taken.", labels=["centre"])
         lease = GaugeMetricFamily("perijove_lease_held", "1: this broker looks after the centre.", labels=["centre"])
         commands = CounterMetricFamily(
@@ -141,7 +149,7 @@ class _Now(Collector):
                 age.add_metric([centre], (now - watcher.answered).total_seconds())
             for state, count in watching.tunnels(broker, centre).items():
                 tunnels.add_metric([centre, "true" if state == "up" else "false"], count)
-        yield from (sessions, clusters, workers, drained, lease, commands, failures, age, tunnels)
+        yield from (sessions, clusters, workers, runs, drained, lease, commands, failures, age, tunnels)
 
 
 class Timed:

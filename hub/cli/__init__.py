@@ -25,6 +25,7 @@ COMMANDS = {
     "offers": "Show where a request could run, when it would start, and what it costs.",
     "sessions": "List, show and stop sessions.",
     "clusters": "List, show and stop Dask clusters.",
+    "runs": "List, show, cancel, download and share runs of apps.",
     "testbed": "Real batch systems on this machine, for developers (Debian, root).",
 }
 

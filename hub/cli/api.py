@@ -53,6 +53,25 @@ class Api:
         """As `call`, with `body` as JSON."""
         return self._ask(method, path, json=body)
 
+    def save(self, path: str, place: Path) -> int:
+        """Write the answer of GET `path` to the file `place`, whole or not at all; its bytes. Raises ApiFailed."""
+        where, draft = f"{self.base}{path}", place.with_name(f"{place.name}.part")
+        try:
+            with self._client.stream("GET", where) as response:
+                if response.status_code >= 300:
+                    raise ApiFailed(_refusal(where, response, _bounded(response)))
+                with draft.open("wb") as file:
+                    size = sum(file.write(part) for part in response.iter_bytes())
+            draft.replace(place)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise ApiFailed(f"{self.base}: {visible(str(error) or type(error).__name__)}") from None
+        except OSError as error:
+            words = _("{file} cannot be written: {why}")
+            raise ApiFailed(words.format(file=place, why=error.strerror or error)) from None
+        finally:
+            draft.unlink(missing_ok=True)
+        return size
+
     def _ask(self, method: str, path: str, **more: Any) -> Any:
         where = f"{self.base}{path}"
         try:

@@ -96,6 +96,16 @@ def worker_state(code: str) -> str:
     return formats.language.gettext(words[code]) if code in words else code
 
 
+def run_state(code: str) -> str:
+    """How a run of an app, or a step of it, is."""
+    if not (formats := _formats()):
+        return code
+    words = {"starting": N_("starting"), "running": N_("running"), "done": N_("done"), "failed": N_("failed")}
+    words |= {"cancelled": N_("cancelled"), "interrupted": N_("interrupted"), "waiting": N_("waiting")}
+    words |= {"kept": N_("kept")}
+    return formats.language.gettext(words[code]) if code in words else code
+
+
 def money(micro: int) -> str:
     """Micro-credits as credits: "16.00 credits"."""
     return formats.money(micro) if (formats := _formats()) else f"{micro / 1_000_000:,.2f} credits"

@@ -210,6 +210,8 @@ FAULTS = {
     "missing": N_("Please fill this in."),
     "choose-centre": N_("Please choose where it should run."),
     "unknown-option": N_("There is no such option."),
+    "app-nowhere": N_("No centre that is open now can run this app."),
+    "no-estimate": N_("What this run takes cannot be computed from these values."),
     "unknown-centre": N_("There is no centre called “{centre}”."),
     "unknown-queue": N_("{centre} has no queue called “{queue}”."),
     "unknown-kind": N_("There is no such kind of session."),

@@ -20,6 +20,7 @@ from perijove.hub.broker.hubtrouble import HubSilent
 from perijove.hub.broker.identity import Identities
 from perijove.hub.broker.records import Record
 from perijove.hub.broker.sessions import Sessions, utc_now
+from perijove.spawners.apps.catalogue import Catalogue
 from perijove.spawners.centre import Centre
 from perijove.spawners.session import Stage
 from perijove.spawners.watcher import Pace
@@ -48,6 +49,7 @@ FAST = Timing(
     attach_all_every=0.5,
     orders_every=0.1,
     purge_every=0.5,
+    runs_every=0.05,
 )
 
 
@@ -162,6 +164,8 @@ class Gateway:
         self.reached = asyncio.Event()
         self.points: list[str] = []
         self._broker: Broker | None = None
+        #: The operator's folder of apps.
+        self.apps = folder / "apps"
 
     @property
     def broker(self) -> Broker:
@@ -181,6 +185,7 @@ class Gateway:
             await empty_store(Path(self.url.removeprefix("sqlite:///")))
         self._broker = Broker(self.parts())
         self.hub.broker = self._broker
+        self._broker.runs.keeper.reach = self._reach
         await self._broker.start()
         return self._broker
 
@@ -197,6 +202,7 @@ class Gateway:
             ports=(20000, 29999),
             per_person=5000,
             context=self._context,
+            catalogue=Catalogue([self.apps]),
         )
 
     def _context(self, centre: Centre, sessions: Sessions) -> Context:

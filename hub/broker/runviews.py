@@ -1,0 +1,121 @@
+"""The API's JSON for runs, and for those to whom one is shown by a link."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from perijove.hub.broker.records import Record
+from perijove.hub.broker.runfiles import Kept
+from perijove.hub.broker.runrecords import Run, RunState, share_of
+from perijove.hub.broker.views import iso
+
+_SAME = (
+    *("id", "app", "app_version", "digest", "title", "label", "owner", "centre", "queue", "session", "server"),
+    *("own_session", "inputs", "language", "needs", "progress", "price", "most", "parent", "relation", "agreement"),
+    *("folder", "wanted", "version", "problem", "resumed"),
+)
+#: What of a run is shown to whoever has a link: nothing of who and where its owner is, nor of money.
+_SHARED = ("app", "app_version", "digest", "title", "label", "centre", "inputs", "language", "progress", "relation")
+
+
+def hourly(record: Record) -> int:
+    """Micro-credits an hour of a session: its price is that of its whole walltime."""
+    return round(record.price * 3600 / max(record.walltime, 1))
+
+
+def window(run: Run, record: Record | None, now: datetime) -> tuple[datetime, datetime] | None:
+    """From when to when a run is charged for the session that it is in; None: it is not yet, or is settled.
+
+    Its own session from its start to its end, whatever the run did meanwhile. In a session with other work: from the
+    run's start to its end.
+    """
+    if run.settled or record is None:
+        return None
+    end = record.ended or now
+    if run.own_session:
+        return None if record.started is None else (record.started, max(end, record.started))
+    return None if run.started is None else (run.started, max(min(run.ended or end, end), run.started))
+
+
+def cost_in(run: Run, record: Record | None, now: datetime) -> int:
+    """What the session that it is in has cost it so far; `run.price` is its share of the session's price."""
+    span = window(run, record, now)
+    return 0 if span is None else share_of(span[1] - span[0], run.price)
+
+
+def run(
+    found: Run, record: Record | None, kept: Iterable[Kept], now: datetime, *, workers: int = 0, known: bool = True
+) -> dict[str, Any]:
+    """A run. `workers`: micro-credits of its Dask workers so far; `known`: its app is still there."""
+    silent = record.unknown_since if record is not None and found.state.live else None
+    return {
+        **{key: getattr(found, key) for key in _SAME},
+        "state": found.state.value,
+        "report": found.report,
+        "cost": found.spent + cost_in(found, record, now) + (0 if found.settled else workers),
+        **{key: iso(getattr(found, key)) for key in ("created", "started", "ended", "seen")},
+        "kept": [one.view() for one in kept],
+        "unknown_since": iso(silent),
+        "stage": record.stage.value if record is not None else None,
+        "can": can(found, known),
+    }
+
+
+def can(found: Run, known: bool) -> list[str]:
+    """What its person may do with it now."""
+    if found.state.live:
+        return [] if found.wanted else ["cancel"]
+    again = ["rerun", "replay"] if found.state is RunState.DONE else ["resume", "rerun"]
+    return [*(again if known else []), "share", "delete"]
+
+
+def brief(view: dict[str, Any]) -> dict[str, Any]:
+    """As in lists: without the rows of tables and the last lines of failures."""
+    report = view["report"]
+    if not isinstance(report, Mapping):
+        return view
+    short = dict(report)
+    if isinstance(results := short.get("results"), Mapping):
+        tables = results.get("tables")
+        short["results"] = dict(results) | {"tables": [_but(one, "rows") for one in _list(tables)]}
+    if isinstance(failure := short.get("failure"), Mapping):
+        short["failure"] = _but(failure, "lines")
+    return view | {"report": short}
+
+
+def shared(view: Mapping[str, Any], mode: str, files: Sequence[str]) -> dict[str, Any]:
+    """A run for whoever has a link to it; `files` are names of inputs that are the owner's own files."""
+    report = view["report"]
+    if isinstance(report, Mapping):
+        report = _but(report, "node")
+        if isinstance(failure := report.get("failure"), Mapping):
+            report["failure"] = _but(failure, "command", "lines")  # they tell of the owner's folders
+        report["steps"] = [_but(step, "words") for step in _list(report.get("steps"))]
+    inputs = {name: _hidden(value) if name in files else value for name, value in view["inputs"].items()}
+    return {
+        **{key: view[key] for key in _SHARED},
+        **{key: view[key] for key in ("state", "created", "started", "ended", "kept")},
+        "inputs": inputs,
+        "report": report,
+        "agreement": view["agreement"],
+        "mode": mode,
+        "can": ["rerun"] if mode == "rerun" else [],
+    }
+
+
+def _hidden(value: Any) -> Any:
+    """Of a person's own file the name alone; a data set that comes with the app as it is."""
+    return value if not isinstance(value, str) or value.startswith("data:") else value.rsplit("/", 1)[-1]
+
+
+def _but(table: Any, *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in table.items() if key not in keys} if isinstance(table, Mapping) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list) else []
+
+
+__all__ = ["brief", "cost_in", "hourly", "run", "shared", "window"]
