@@ -1,8 +1,9 @@
 """A person's files at a centre: listed, read and written by the launcher, as their own account, over the centre's link.
 
 Bulk never starves submissions: of the commands that a login node runs at once it takes a quarter at most, and each
-moves 16 MiB, so that others get their turn, and a slow reader keeps no command waiting. Nothing here knows whose files a caller may see: a `Place` is made for a
-person's own account (`place`), or by the broker itself for what lies in the gateway's directory there (`ours`).
+moves 16 MiB, so that others get their turn, and a slow reader keeps no command waiting. Nothing here knows whose files
+a caller may see: a `Place` is made for a person's own account (`place`), or by the broker itself for what lies in the
+gateway's directory there (`ours`).
 """
 
 from __future__ import annotations
@@ -52,9 +53,7 @@ class FileTrouble(Exception):
             status, words = _WORDS[error.code]
             return cls(error.code, words, status)
         if error.code == "request" and error.detail.startswith("request: KeyError"):
-            words = (
-                f"the launcher installed at {centre.id} is older: it moves no files; it needs the one of this version"
-            )
+            words = f"the launcher installed at {centre.id} is older and moves no files: it needs that of this version"
             return cls("launcher-older", words)
         passing = error.problem in (LinkProblem.UNREACHABLE, LinkProblem.TIMEOUT, LinkProblem.OUTPUT)
         code = "centre-silent" if passing else "centre-refuses"

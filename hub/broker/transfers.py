@@ -17,6 +17,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, cast
 
 from perijove.hub.broker.database import Database
@@ -182,11 +183,12 @@ class Transfers:
             if len(self._tasks) < AT_ONCE and transfer.id not in self._tasks and self.held(transfer.to_centre):
                 task = asyncio.create_task(self._carry(transfer), name=f"transfer {transfer.id}")
                 self._tasks[transfer.id] = task
-                task.add_done_callback(lambda _, name=transfer.id: self._over(name))
+                task.add_done_callback(partial(self._over, transfer.id))
 
-    def _over(self, name: str) -> None:
-        for known in (self._tasks, self._moved, self._rates):
-            known.pop(name, None)  # type: ignore[attr-defined]
+    def _over(self, name: str, _task: object) -> None:
+        self._tasks.pop(name, None)
+        self._moved.pop(name, None)
+        self._rates.pop(name, None)
         self._wake.set()
 
     async def _carry(self, transfer: Transfer) -> None:

@@ -21,6 +21,7 @@ COMMANDS = {
     "doctor": "Test each centre end to end, and say what to mend.",
     "config": "Check and document centre descriptions.",
     "centres": "List the centres and what they offer; drain one, set a notice.",
+    "data": "List the data sets that lie at centres or come with apps.",
     "offers": "Show where a request could run, when it would start, and what it costs.",
     "sessions": "List, show and stop sessions.",
     "clusters": "List, show and stop Dask clusters.",

@@ -29,6 +29,8 @@ from perijove.hub.broker.transfers import Transfer, Transfers
 from perijove.spawners.centre import Centre
 from perijove.spawners.link import Account, LinkError, LinkProblem, Links
 
+NOBODY = Account()
+
 
 class Pool:
     """Links that can be cut: `down`, or at the n-th command (`cut_at`)."""
@@ -39,7 +41,7 @@ class Pool:
         self.gate = asyncio.Event()
         self.gate.set()
 
-    def get(self, centre: Centre, account: Account = Account()) -> Any:
+    def get(self, centre: Centre, account: Account = NOBODY) -> Any:
         pool, link = self, self.links.get(centre, account)
 
         class Cut:
@@ -163,7 +165,7 @@ async def test_a_folder_is_listed_and_a_file_is_read_whole_or_in_part(world: Wor
 
 
 async def test_a_name_that_is_no_text_survives_the_api(world: World, api: Api) -> None:
-    (Path(os.fsdecode(os.fsencode(world.home) + b"/\xff.nc"))).touch()
+    await asyncio.to_thread((world.home / os.fsdecode(b"\xff.nc")).touch)
     answer = await api("GET", "/files/alpha", params={"path": world.path("")})
     assert json.loads(answer.content)["entries"][0]["name"] == "\udcff.nc"
 
