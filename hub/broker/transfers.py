@@ -239,7 +239,7 @@ class Transfers:
                     await asyncio.to_thread(digest.update, piece)
                 end, there = there + len(piece), await files.write(target, path, name, there, piece)
                 if there != end:
-                    raise FileTrouble("centre-silent", "a piece did not arrive whole", 503, passing=True)
+                    raise FileTrouble("centre-silent", "a piece did not arrive whole", passing=True)
                 self._moved[name] = there
                 self._rates[name] = (there - first) / max(time.monotonic() - begun, 1e-6)
                 await self._save(name, moved=there, code="", detail="")
@@ -251,7 +251,7 @@ class Transfers:
         """The source's digest, said by its centre: this broker has not seen all of it."""
         now = await self.files.look(source, path, digest=True, size=facts.total)
         if (now.total, now.mtime) != (facts.total, facts.mtime):
-            raise FileTrouble("changed", "the file was changed while it was read", 409)
+            raise FileTrouble("changed")
         return now.sha256
 
     async def _drop(self, transfer: Transfer) -> None:
