@@ -146,7 +146,8 @@ class Warm:
         )
         await renderer.initialize()
         renderer.resources |= {"perijove": self._resources, "language_code": self._resources["lang"]}
-        environment = {**os.environ, "VOILA_BASE_URL": server.base_url}
+        ui = {"PERIJOVE_APP_UI": self._resources["ui"], "PERIJOVE_APP_BASE": self._resources["base"]}
+        environment = {**os.environ, "VOILA_BASE_URL": server.base_url, **ui}
         name = renderer.notebook.metadata.kernelspec.name
         kernel = str(await ensure_async(manager.start_kernel(kernel_name=name, path="", env=environment)))
         try:

@@ -113,6 +113,7 @@ class AppSession:
             "words": self.words,
             "base": f"{base}perijove/",
             "ui": at["ui"],
+            "scripts": [f"{at['ui']}/{name}.js" for name in _SCRIPTS],
             "page_config": {"fullStaticUrl": at["page"], "fullLabextensionsUrl": at["labextensions"]},
         }
 
@@ -146,6 +147,7 @@ class AppSession:
             "app": app,
             "found": self.found,
             "language": self.language,
+            "words": _words() if self.language == "zh" else {},
             "options": self.options,
             "centre": {"id": facts.centre, "en": facts.centre_en, "zh": facts.centre_zh},
             "queue": {"id": facts.queue, "en": facts.queue_en, "zh": facts.queue_zh},
@@ -190,6 +192,16 @@ class AppSession:
             (r"/perijove/place", apppage.PlaceHandler),
             *ROUTES,
         ]
+
+
+#: The modules that the page's script imports, told ahead, so that a browser does not find them one after the other.
+_SCRIPTS = ("app", "api", "dom", "words", "form", "fields", "file", "region", "run", "results")
+
+
+def _words() -> dict[str, str]:
+    """The words of the page's script in Chinese."""
+    path = Path(__file__).parent / "app" / "ui" / "words.zh.json"
+    return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
 #: Where the page's files are, below the server's address.

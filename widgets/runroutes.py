@@ -28,6 +28,7 @@ from urllib.parse import quote
 
 from jupyter_server.base.handlers import APIHandler, JupyterHandler
 from jupyter_server.extension.handler import ExtensionHandlerMixin
+from perijove.spawners.apps.inputwords import words
 from perijove.spawners.request import BadRequest
 from perijove.widgets.clustererror import ClusterError
 from perijove.widgets.ownfiles import NotYours, listing
@@ -89,7 +90,8 @@ class _Json(_App, APIHandler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = kwargs.get("exc_info", (None, None))[1]
         if isinstance(error, BadRequest):
-            self.say({"error": "bad-request", "message": str(error), "faults": faults_of(error)}, 400)
+            faults = faults_of(error, self.session.language)
+            self.say({"error": "bad-request", "message": str(error), "faults": faults}, 400)
         elif isinstance(error, ClusterError):
             said = {"error": error.code, "message": str(error), "values": error.values}
             self.say(said, _STATUS.get(error.code, 409))
@@ -104,10 +106,11 @@ class _Json(_App, APIHandler):
             super().log_exception(typ, value, tb)
 
 
-def faults_of(bad: BadRequest) -> list[dict[str, Any]]:
-    """Its faults as JSON."""
+def faults_of(bad: BadRequest, language: str) -> list[dict[str, Any]]:
+    """Its faults as JSON, in words of `language`."""
     return [
-        {"field": one.field, "code": one.code, "message": one.message, "values": dict(one.values)} for one in bad.faults
+        {"field": one.field, "code": one.code, "message": words(one, language), "values": dict(one.values)}
+        for one in bad.faults
     ]
 
 
@@ -148,7 +151,7 @@ class EstimateHandler(_Json):
             inputs = Inputs(app).parse(raw)
             takes = needs(app, inputs, self.session.facts.cores or os.cpu_count())
         except BadRequest as bad:
-            return {"faults": faults_of(bad), "needs": None, "small": False}
+            return {"faults": faults_of(bad, self.session.language), "needs": None, "small": False}
         return {"faults": [], "inputs": inputs, "needs": takes.as_dict(), "small": takes.small}
 
 
