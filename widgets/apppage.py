@@ -173,6 +173,7 @@ class PageHandler(ExtensionHandlerMixin, JupyterHandler):
         session = self.extensionapp.app  # type: ignore[attr-defined]
         warm: Warm = session.warm
         ticket = self.get_query_argument("ticket", "")[:64]
+        _ = self.xsrf_token  # sets the cookie with which the page's script writes
         self.set_header("Cache-Control", "no-store")
         self.set_header("Content-Type", "text/html; charset=utf-8")
         ahead = warm.seats.ahead(ticket, warm.free)

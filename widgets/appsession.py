@@ -151,6 +151,7 @@ class AppSession:
             "options": self.options,
             "centre": {"id": facts.centre, "en": facts.centre_en, "zh": facts.centre_zh},
             "queue": {"id": facts.queue, "en": facts.queue_en, "zh": facts.queue_zh},
+            "can_upload": (Path(__file__).parent / "app" / "ui" / "upload.js").is_file(),
             "cores": facts.cores,
             "memory": facts.memory,
             "runs_page": f"{gateway}/runs/" if gateway else "",

@@ -30,7 +30,7 @@ async function facts_(ask, base) {
   facts.rerun = query.get("rerun") || facts.options.rerun || "";
   facts.run = query.get("run") || facts.options.run || "";
   // Sending files from the browser, where this session can take them.
-  facts.upload = await import("./upload.js").then((found) => (place, more) => found.makeUpload(place, { ...more, ask, base }), () => null);
+  facts.upload = facts.can_upload ? await import("./upload.js").then((found) => (place, more) => found.makeUpload(place, { ...more, ask, base })) : null;
   return facts;
 }
 
@@ -47,7 +47,7 @@ async function draw(el, base) {
   function show(run, focus) {
     if (run.here === false) return elsewhere(run, focus);
     shown?.leave();
-    shown = makeRun(say, facts, ask, run, form.again);
+    shown = makeRun(say, facts, ask, run, { again: form.again, over: list });
     runs.replaceChildren(shown.node);
     if (focus) {
       shown.focus();

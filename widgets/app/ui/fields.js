@@ -112,7 +112,7 @@ export function makeField(say, input, changed, tools) {
   const label = say.text(input.title), help = newId("help"), wrong = newId("fault");
   const described = { "aria-describedby": `${help} ${wrong}` };
   const made = KINDS[input.type](say, label, input, changed, described, tools);
-  const optional = input.optional ? h("span", { class: "pja-quiet" }, ` ${say._("(optional)")}`) : null;
+  const optional = input.optional ? h("span", { class: "pja-quiet" }, " ", say._("(optional)")) : null;
   const fault = h("p", { id: wrong, class: "pja-Fault", "aria-live": "polite" });
   const hint = h("p", { id: help, class: "pja-Help" }, say.text(input.help));
   const inside = [made.control, hint, fault];

@@ -16,7 +16,10 @@ export function makeMap(say, bounds) {
   const box = svg("rect", { class: "pja-box", rx: 1 });
   const node = svg("svg", { class: "pja-Map", viewBox: `-1 -1 ${width + 2} ${height + 2}`, role: "img" }, svg("rect", { class: "pja-sea", width, height }), ...lines, box);
   const words = h("figcaption", { class: "pja-Help" });
-  const degree = (value, plus, minus) => (value === 0 ? "0°" : `${say.fmt.number(Math.abs(value), 1)}° ${value < 0 ? minus : plus}`);
+  const { _ } = say;
+  const size = (value) => say.fmt.number(Math.abs(value), 1);
+  const along = (value) => (value < 0 ? _("{n}° W", { n: size(value) }) : _("{n}° E", { n: size(value) }));
+  const across_ = (value) => (value < 0 ? _("{n}° S", { n: size(value) }) : _("{n}° N", { n: size(value) }));
 
   function draw(value) {
     const good = value.every((one) => typeof one === "number") && value[0] < value[2] && value[1] < value[3];
@@ -26,8 +29,8 @@ export function makeMap(say, bounds) {
     const [left, right] = [x(clamp(value[0], west, east)), x(clamp(value[2], west, east))];
     const [top, bottom] = [y(clamp(value[3], south, north)), y(clamp(value[1], south, north))];
     for (const [name, number] of Object.entries({ x: left, y: top, width: Math.max(2, right - left), height: Math.max(2, bottom - top) })) box.setAttribute(name, number);
-    const { _ } = say;
-    const text = _("{west} to {east}, {south} to {north}", { west: degree(value[0], _("E"), _("W")), east: degree(value[2], _("E"), _("W")), south: degree(value[1], _("N"), _("S")), north: degree(value[3], _("N"), _("S")) });
+    const ends = { west: along(value[0]), east: along(value[2]), south: across_(value[1]), north: across_(value[3]) };
+    const text = _("{west} to {east}, {south} to {north}", ends);
     node.setAttribute("aria-label", text);
     put(words, text);
   }

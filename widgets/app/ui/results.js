@@ -26,10 +26,11 @@ function drawTable(say, one, address) {
     const numeric = value !== "" && value !== null && Number.isFinite(Number(value));
     return h(first ? "th" : "td", { scope: first ? "row" : null, class: numeric ? "pja-is-number" : null }, numeric ? fmt.figure(Number(value)) : String(value ?? ""));
   };
+  const numeric = (at) => (one.rows ?? []).every((row) => row[at] === "" || Number.isFinite(Number(row[at])));
   const table = h("table", {}, h("caption", {}, text(one.title)),
-    h("thead", {}, h("tr", {}, (one.columns ?? []).map((name) => h("th", { scope: "col" }, String(name))))),
+    h("thead", {}, h("tr", {}, (one.columns ?? []).map((name, at) => h("th", { scope: "col", class: numeric(at) ? "pja-is-number" : null }, String(name))))),
     h("tbody", {}, (one.rows ?? []).map((row) => h("tr", {}, row.map((value, at) => cell(value, at === 0))))));
   const rest = (one.count ?? 0) - (one.rows?.length ?? 0);
   return h("div", { class: "pja-Table" }, h("div", { class: "pja-Scroll", tabindex: "0", role: "region", "aria-label": text(one.title) }, table),
-    h("p", { class: "pja-quiet" }, rest > 0 ? ngettext("{count} more row in the file. ", "{count} more rows in the file. ", rest) : "", h("a", { href: `${address(one.file)}?save=1`, download: "" }, _("Save the table (CSV)"))));
+    h("p", { class: "pja-quiet" }, rest > 0 ? ngettext("{count} more row is in the file.", "{count} more rows are in the file.", rest) : "", " ", h("a", { href: `${address(one.file)}?save=1`, download: "" }, _("Save the table (CSV)"))));
 }

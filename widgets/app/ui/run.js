@@ -8,7 +8,8 @@ import { drawResults } from "./results.js";
 const OVER = new Set(["done", "failed", "cancelled", "interrupted"]);
 const LOOKS = { starting: "move", running: "move", done: "ok", kept: "ok", failed: "bad", cancelled: "calm", interrupted: "wait", waiting: "calm" };
 
-export function makeRun(say, facts, ask, first, again) {
+// `over` is called once it has ended.
+export function makeRun(say, facts, ask, first, { again, over: ended }) {
   const { _, ngettext, text, fmt } = say;
   const words = {
     starting: _("Starting"), running: _("Running"), done: _("Finished"), failed: _("Failed"), cancelled: _("Stopped"),
@@ -140,6 +141,7 @@ export function makeRun(say, facts, ask, first, again) {
       draw();
     }
     say_("");
+    if (OVER.has(run.state) && first.state !== run.state) ended();
   }
 
   draw();
