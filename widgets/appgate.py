@@ -28,7 +28,7 @@ OPEN: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("GET HEAD", r"api/?|api/status"),
         ("GET", r"oauth_callback|logout"),
         ("GET HEAD", r"favicon\.ico|static/favicons/[\w.-]+"),
-        ("GET HEAD POST PUT DELETE", r"perijove/(?!clusters)(?:[^\\]*)"),
+        ("GET HEAD POST PUT DELETE", r"perijove/[^\\]*"),
     )
 )
 
