@@ -42,7 +42,12 @@ class RunBroker:
 
     def facts(self, **more: Any) -> Facts:
         """The facts of a session of this app."""
-        known: dict[str, Any] = {"session": "s-app", "centre": "guangzhou", "centre_en": "Guangzhou", "centre_zh": "广州"}
+        known: dict[str, Any] = {
+            "session": "s-app",
+            "centre": "guangzhou",
+            "centre_en": "Guangzhou",
+            "centre_zh": "广州",
+        }
         known |= {"gateway": f"http://127.0.0.1:{self.port}", "api": API, "cores": 2, "memory": 2048, "walltime": 3600}
         return Facts(**known | {"options": json.dumps({"app": self.app.name})} | more)
 

@@ -104,7 +104,7 @@ title = {{ en = "Text", zh = "文本" }}
 """
 
 #: A whole small run: a command, a fan-out of pipes, a function with all kinds of results.
-PIPELINE = '''
+PIPELINE = """
 import base64
 import json
 import sys
@@ -144,7 +144,7 @@ def finish(case, factor):
         "files": {"text": "text.txt"},
         "reading": {"en": "There are lines.", "zh": "有若干行。"},
     }
-'''
+"""
 
 NOTEBOOK = {
     "nbformat": 4,

@@ -50,7 +50,13 @@ def test_everything_of_a_jupyter_server_that_an_app_does_not_need_is_not_there(
 
 
 def test_nobody_comes_in_without_the_token(app_session: AppServer) -> None:
-    for path in ("voila/render/app.ipynb", "perijove/app", "perijove/runs", "perijove/files?path=", f"api/kernels/{KERNEL}"):
+    for path in (
+        "voila/render/app.ipynb",
+        "perijove/app",
+        "perijove/runs",
+        "perijove/files?path=",
+        f"api/kernels/{KERNEL}",
+    ):
         answer = httpx.get(app_session.address + path, trust_env=False, timeout=30)
         assert answer.status_code in (302, 401, 403), path
 
@@ -82,7 +88,14 @@ def is_kernel(tail: str) -> bool:
 
 
 def message(kind: str, content: dict[str, Any]) -> str:
-    header = {"msg_id": uuid.uuid4().hex, "session": "s", "username": "", "date": "", "msg_type": kind, "version": "5.3"}
+    header = {
+        "msg_id": uuid.uuid4().hex,
+        "session": "s",
+        "username": "",
+        "date": "",
+        "msg_type": kind,
+        "version": "5.3",
+    }
     parts = {"header": header, "parent_header": {}, "metadata": {}, "content": content, "buffers": []}
     return json.dumps(parts | {"channel": "shell"})
 

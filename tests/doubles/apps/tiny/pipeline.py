@@ -49,9 +49,17 @@ def show(case):
     mean = 100 * sum(kept) / len(kept)
     return {
         "numbers": {"mean": mean},
-        "figures": {"curve": {"file": "curve.png", "alt": {"en": f"The colony tends to {mean:.0f} %", "zh": f"菌落趋于 {mean:.0f} %"}}},
+        "figures": {
+            "curve": {
+                "file": "curve.png",
+                "alt": {"en": f"The colony tends to {mean:.0f} %", "zh": f"菌落趋于 {mean:.0f} %"},
+            }
+        },
         "tables": {"sizes": "sizes.csv"},
-        "reading": {"en": f"On average the colony fills {mean:.0f} % of its place.", "zh": f"菌落平均占据其空间的 {mean:.0f} %。"},
+        "reading": {
+            "en": f"On average the colony fills {mean:.0f} % of its place.",
+            "zh": f"菌落平均占据其空间的 {mean:.0f} %。",
+        },
     }
 
 
