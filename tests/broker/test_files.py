@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 from broker.harness import empty_store, until
 from broker.test_api import PEOPLE
-from doubles.login import centre
+from doubles.login import centre, new_key, public
 from fastapi import FastAPI
 from perijove.hub.broker import api_files, errors
 from perijove.hub.broker.auth import Auth
@@ -179,6 +179,16 @@ async def test_files_are_read_by_nobody_but_their_person(world: World, api: Api,
     for other in ("t-bob", "t-root", "service"):
         assert (await api("GET", f"/transfers/{made.id}", other)).status_code == 404
         assert (await api("DELETE", f"/transfers/{made.id}", other)).status_code == 404
+
+
+async def test_an_account_that_everybody_shares_has_nobodys_own_files(world: World, api: Api) -> None:
+    login = {"identity": "community", "host": "login", "host_keys": [public(new_key())], "key_file": "/key"}
+    described = centre(id="shared", scheduler={"system": "slurm"}, login=login | {"account": "all"})
+    world.centres["shared"] = described
+    assert (await api("GET", "/files/shared")).json()["error"] == "shared-account"
+    ends = {"from": {"centre": "alpha", "path": "x"}, "to": {"centre": "shared", "path": "x"}}
+    assert (await api("POST", "/transfers", json=ends)).json()["error"] == "shared-account"
+    assert not world.pool.asked
 
 
 @pytest.mark.parametrize(
