@@ -127,6 +127,9 @@ class Ports(Frozen):
         return self
 
 
+Sentence = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
 class DataSet(Frozen):
     """A data set that lies at a centre; work that wants it comes to it."""
 
@@ -138,6 +141,12 @@ class DataSet(Frozen):
     """Where it is."""
     size: Memory | None = None
     """How large it is, for people to read: "20T", or a number of MiB."""
+    description: Text | None = None
+    """What is in it, in a sentence or two."""
+    licence: Sentence = ""
+    """Under which licence it may be used: "CC-BY-4.0", or in words."""
+    cite: Sentence = ""
+    """How it is cited: a text or a DOI."""
 
 
 class Paths(Frozen):

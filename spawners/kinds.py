@@ -66,7 +66,21 @@ DASK = Kind(
     default_url="/perijove/dashboard",
     environment={"JUPYTERHUB_SINGLEUSER_APP": "jupyter_server.serverapp.ServerApp"},
 )
-_BUILT_IN = {one.name: one for one in (LAB, DASK)}
+
+#: An app: Voila's page over one notebook, and nothing else of a Jupyter server.
+APP = Kind(
+    "app",
+    (
+        "-m",
+        "perijove.widgets.appserver",
+        "--ServerApp.sock={socket}",
+        "--ServerApp.sock_mode=0600",
+        "--KernelManager.transport=ipc",
+    ),
+    default_url="/voila/render/app.ipynb",
+    environment={"JUPYTERHUB_SINGLEUSER_APP": "jupyter_server.serverapp.ServerApp"},
+)
+_BUILT_IN = {one.name: one for one in (LAB, DASK, APP)}
 
 
 def kind(name: str) -> Kind:

@@ -2,9 +2,9 @@
 """Perijove's launcher: the only program that the gateway runs at a login node.
 
 It reads one line of JSON on standard input, runs batch system commands as argument lists (never through a shell), and
-writes one line of JSON on standard output; a piece of a file follows the request, or precedes the answer, as it is. One file, standard library only, Python 3.6 or later, so that a centre's
-administrator can read it whole. Verbs: `submit`, `status`, `cancel`, `check`, and for a person's own files `list`,
-`read` and `write`.
+writes one line of JSON on standard output; a piece of a file follows the request, or precedes the answer, as it is. One
+file, standard library only, Python 3.6 or later, so that a centre's administrator can read it whole. Verbs: `submit`,
+`status`, `cancel`, `check`, and for a person's own files `list`, `read` and `write`.
 
 It runs nothing but the commands in COMMANDS, found by their bare name in PATH, and those that the administrator lists
 in /etc/perijove/launcher.json: {"programs": ["yhbatch", "/opt/slurm/bin/squeue", "/opt/perijove/bin/python"]}. Where it
@@ -15,7 +15,7 @@ link or `..` leads elsewhere, and a file is there whole or not at all. It answer
 """
 # It must run under Python 3.6.
 # ruff: noqa: UP006, UP031, UP035, UP045, PTH101, PTH103, PTH104, PTH108, PTH109, PTH112, PTH118, PTH123, B904
-# ruff: noqa: SIM105, SIM905
+# ruff: noqa: PTH100, PTH116, SIM105, SIM905
 import errno
 import hashlib
 import heapq
@@ -330,10 +330,9 @@ def there(name: bytes, folder: int) -> bool:
 def digest(handle: int) -> str:
     """The SHA-256 of a file."""
     total = hashlib.sha256()
-    offset = 0
-    for block in iter(lambda: os.pread(handle, 1 << 20, offset), b""):
+    os.lseek(handle, 0, os.SEEK_SET)
+    for block in iter(lambda: os.read(handle, 1 << 20), b""):
         total.update(block)
-        offset += len(block)
     return total.hexdigest()
 
 

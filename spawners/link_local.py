@@ -55,7 +55,7 @@ class LocalLink(Link):
         finally:
             if process.returncode is None:
                 process.kill()
-                await process.wait()
+                await process.communicate()  # what is left in its pipes would keep them open
         if len(stdout) > ANSWER_LIMIT:
             raise LinkError(LinkProblem.OUTPUT, "the answer is too long")
         return process.returncode, stdout, stderr

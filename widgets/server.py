@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import time
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -29,6 +30,7 @@ from perijove.spawners.facts import Facts
 from perijove.widgets import upload
 from perijove.widgets.clock import Plan
 from tornado import web
+from tornado.routing import PathMatches, Rule
 from traitlets import Float, Integer, List
 
 EVENT = "urn:perijove:time-left"
@@ -73,11 +75,17 @@ class Perijove(ExtensionApp):
         config=True
     )
 
+    app_kernels = Integer(4, min=1, help="Kernels of an app's pages at once; who comes then waits in a queue.").tag(
+        config=True
+    )
+
     _watching: asyncio.Task[None] | None = None
     _noting: asyncio.Task[None] | None = None
     _serving: asyncio.Task[None] | None = None
     _tidying: asyncio.Task[None] | None = None
     heads: Any = None
+    #: The app that a session of kind `app` shows.
+    app: Any = None
     _ending = False
     _clock = 0.0
 
@@ -102,6 +110,10 @@ class Perijove(ExtensionApp):
         # A kernel reaches its own server without the gateway.
         if sock := self._server.sock:
             os.environ["PERIJOVE_SOCKET"] = str(Path(sock).absolute())
+        if os.environ.get("PERIJOVE_APP_FOLDER"):
+            from perijove.widgets.appsession import AppSession
+
+            self.app = AppSession(self.facts, self._server, self.log, self.app_kernels)
         self.heads = None if find_spec("distributed") is None else self._heads()
 
     def _heads(self) -> Any:
@@ -115,6 +127,8 @@ class Perijove(ExtensionApp):
         """Add our addresses."""
         self.handlers.append((r"/perijove/session/?", SessionHandler))
         self.handlers.extend(upload.ROUTES)
+        if self.app is not None:
+            self.handlers.extend(self.app.handlers())
         if self.heads is not None:
             from perijove.widgets.clusterroutes import ROUTES
             from perijove.widgets.labpanes import install
@@ -126,27 +140,52 @@ class Perijove(ExtensionApp):
         """Begin to watch the clock and the clusters; a session that is for one cluster alone makes it."""
         if self.plan is not None:
             self._watching = asyncio.create_task(self._watch(self.plan))
-        if self.heads is not None:
+        if self.app is not None:
+            self._serve_app()
+        if self.heads is not None or self.app is not None:
             self._noting = asyncio.create_task(self._note_work())
+        if self.heads is not None:
             self._tidying = asyncio.create_task(self.heads.tidy())
             if serving_for := os.environ.pop("PERIJOVE_SERVES_CLUSTER", ""):
                 from perijove.widgets.daskserver import serve_cluster
 
                 self._serving = asyncio.create_task(serve_cluster(self.heads, serving_for, self._server, self.log))
 
+    def _serve_app(self) -> None:
+        """Close what is not the app's, and begin."""
+        from perijove.widgets.appgate import close
+        from perijove.widgets.appsocket import AppSocketHandler
+
+        base, app = self._server.base_url, self._server.web_app
+        channels = rf"{re.escape(base)}api/kernels/(?P<kernel_id>[\w-]+)/channels"
+        shutdown = rf"{re.escape(base)}voila/api/shutdown/(.*)"
+        app.default_router.rules[:0] = [
+            Rule(PathMatches(channels), AppSocketHandler),
+            Rule(PathMatches(shutdown), _shutdown_handler()),
+        ]
+        close(app, base)
+        self.app.begin()
+        if run := self.app.options.get("run"):
+            from perijove.widgets.apprun import serve_run
+
+            self._serving = asyncio.create_task(serve_run(self.app.runs, run, self._server, self.log))
+
     async def stop_extension(self) -> None:
         """End the clusters. Stop watching, unless it is the watch that stops the server."""
         for task in (None if self._ending else self._watching, self._noting, self._serving, self._tidying):
             if task is not None:
                 task.cancel()
+        if self.app is not None:
+            await self.app.end()
         if self.heads is not None:
             await self.heads.end()
 
     async def _note_work(self) -> None:
-        """A cluster that computes is work, though nobody touches the server: no culler is to think it idle."""
+        """A cluster that computes and a run are work, though nobody touches the server: no culler is to think it idle."""
         while True:
             await asyncio.sleep(self.work_look)
-            if await self.heads.busy(self.work_look):
+            running = self.app is not None and self.app.runs.busy
+            if running or (self.heads is not None and await self.heads.busy(self.work_look)):
                 self._server.web_app.settings["perijove_last_activity"] = utcnow()
 
     def _now(self) -> float:
@@ -198,6 +237,12 @@ class Perijove(ExtensionApp):
         """Put an event on Jupyter's event bus."""
         data = {"state": state, "seconds": round(left), "session": self.facts.session}
         self._server.event_logger.emit(schema_id=EVENT, data=data)
+
+
+def _shutdown_handler() -> Any:
+    from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
+
+    return VoilaShutdownKernelHandler
 
 
 def _jupyter_server_extension_points() -> list[dict[str, Any]]:

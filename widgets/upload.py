@@ -1,11 +1,12 @@
-"""Files from the browser into a session: streamed to disk in pieces, resumed after any break, in place whole or not at all.
+"""Files from the browser into a session: streamed to disk in pieces, resumed after any break, in place whole or not.
 
     PUT    {base_url}perijove/upload/NAME?offset&total&key[&sha256]   a piece at `offset` of a file of `total` bytes
     HEAD   {base_url}perijove/upload/NAME?total&key                   `Upload-Offset`: how much of it is there
     DELETE {base_url}perijove/upload/NAME?total&key                   forget what is there
 
-`key` says which file of that name and size it is (the browser's time of its last change), so that a resumed upload never
-mixes two. Nothing of a name reaches a path but its safe form (`safe_name`), and a file never replaces another. Settings:
+`key` says which file of that name and size it is (when it was changed, how it begins and ends), so that a resumed
+upload never mixes two. Nothing of a name reaches a path but its safe form (`safe_name`), and no file replaces another.
+Settings:
 
     c.Uploads.folder = "~/perijove-data"
     c.Uploads.most = 0                  # bytes of one file; 0: what the disk takes
@@ -40,7 +41,8 @@ NAME, PIECE, KEPT = 200, 64 << 20, 7
 #: Kinds of compression, which come after the suffix that says what a file is.
 _PACKED = {".gz", ".bz2", ".xz", ".zst", ".bgz"}
 _WORDS = {
-    "disk-full": "There is no room left for this file: the disk or your quota at the centre is full. Remove files, or ask the centre for more room.",
+    "disk-full": "There is no room left for this file: the disk or your quota at the centre is full. "
+    "Remove files, or ask the centre for more room.",
     "too-large": "A file may have at most {most} bytes here.",
     "offset": "The upload goes on at another place than the browser said.",
     "busy": "This file is being uploaded in another window.",
@@ -71,9 +73,9 @@ def safe_name(name: str) -> str:
 
 def _split(name: str) -> tuple[str, str]:
     """The stem of a name, and what says its kind: ("reads", ".fastq.gz")."""
-    stem, suffix = os.path.splitext(name)
+    stem, suffix = os.path.splitext(name)  # noqa: PTH122 - a name, which need not be a path
     if suffix.lower() in _PACKED:
-        stem, kind = os.path.splitext(stem)
+        stem, kind = os.path.splitext(stem)  # noqa: PTH122
         suffix = kind + suffix
     return (stem, suffix) if stem and len(suffix.encode()) <= 40 else (name, "")
 
@@ -177,6 +179,11 @@ class Uploads(Configurable):
         self.busy: set[str] = set()
         self.done: dict[str, Uploaded] = {}
 
+    @property
+    def place(self) -> Path:
+        """The directory for files that are uploaded."""
+        return Path(self.folder).expanduser()
+
     def finished(self, part: Part) -> Uploaded | None:
         """The file that this part became, if it is still there: an answer may have been lost."""
         done = self.done.get(part.id)
@@ -188,7 +195,7 @@ class Uploads(Configurable):
 
     def part(self, name: str, total: int, key: str) -> Part:
         """The part for a file. Raises UploadTrouble: it may not be."""
-        folder = Path(self.folder).expanduser()
+        folder = self.place
         try:
             folder.mkdir(0o700, parents=True, exist_ok=True)
             if self.most and total > self.most:
@@ -233,9 +240,9 @@ class UploadHandler(ExtensionHandlerMixin, APIHandler):
         found = self.settings.get("perijove_uploads")
         if found is None:
             found = self.settings["perijove_uploads"] = Uploads(parent=self.extensionapp)
-        return found  # type: ignore[no-any-return]
+        return found
 
-    async def prepare(self) -> None:
+    async def prepare(self) -> None:  # type: ignore[override]
         """Before the body comes: who it is, and whether the piece fits."""
         await super().prepare()
         self.set_header("Cache-Control", "no-store")
@@ -250,7 +257,7 @@ class UploadHandler(ExtensionHandlerMixin, APIHandler):
         except UploadTrouble as trouble:
             self._say(trouble)
         except OSError as error:
-            self._say(trouble_of(error, Path(self.uploads.folder).expanduser()))
+            self._say(trouble_of(error, self.uploads.place))
 
     def _asked(self) -> Part:
         total = self.get_query_argument("total", "")

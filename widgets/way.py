@@ -18,7 +18,7 @@ from urllib.parse import quote, urlsplit
 
 from perijove.spawners.facts import Facts
 from perijove.widgets.clustererror import ClusterError
-from tornado.httpclient import HTTPClientError, HTTPRequest
+from tornado.httpclient import HTTPClientError, HTTPRequest, HTTPResponse
 from tornado.netutil import Resolver
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
@@ -78,24 +78,8 @@ class Place:
         Raises:
             Unreachable: there was no answer in time, or somebody in between says that there is nobody (502, 503, 504).
         """
-        more: dict[str, Any] = {"resolver": _Socket(path=self.socket)} if self.socket else {}
-        client = SimpleAsyncHTTPClient(force_instance=True, max_body_size=64 << 20, **more)
-        request = HTTPRequest(
-            f"{self.origin}{self.prefix}{path}",
-            method=method,
-            headers=self.headers(token) | {"Accept": "application/json", "Content-Type": "application/json"},
-            body=None if data is None else json.dumps(data),
-            allow_nonstandard_methods=True,
-            follow_redirects=False,
-            connect_timeout=min(CONNECT, seconds),
-            request_timeout=seconds,
-        )
-        try:
-            response = await client.fetch(request, raise_error=False)
-        except (OSError, HTTPClientError) as error:
-            raise Unreachable(f"{self.origin or self.socket}: {error}") from None
-        finally:
-            client.close()
+        body = None if data is None else json.dumps(data).encode()
+        response = await self.send(method, path, token, body, "application/json", seconds=seconds)
         found = _json(response.body or b"")
         if response.code in (502, 503, 504, 599) and "error" not in found:
             raise Unreachable(f"{self.origin}: {response.code}")
@@ -105,6 +89,29 @@ class Place:
                 raise Unreachable(f"{self.origin}: the gateway has no route to the session")
             return Answer(403, {"error": "login-needed"})
         return Answer(response.code, found)
+
+    async def send(
+        self, method: str, path: str, token: str, body: bytes | None, kind: str, *, seconds: float = REQUEST
+    ) -> HTTPResponse:
+        """One request with bytes of the media type `kind`, and the answer as it came. Raises Unreachable."""
+        more: dict[str, Any] = {"resolver": _Socket(path=self.socket)} if self.socket else {}
+        client = SimpleAsyncHTTPClient(force_instance=True, max_body_size=64 << 20, **more)
+        request = HTTPRequest(
+            f"{self.origin}{self.prefix}{path}",
+            method=method,
+            headers=self.headers(token) | {"Accept": "application/json", "Content-Type": kind},
+            body=body,
+            allow_nonstandard_methods=True,
+            follow_redirects=False,
+            connect_timeout=min(CONNECT, seconds),
+            request_timeout=seconds,
+        )
+        try:
+            return await client.fetch(request, raise_error=False)
+        except (OSError, HTTPClientError) as error:
+            raise Unreachable(f"{self.origin or self.socket}: {error}") from None
+        finally:
+            client.close()
 
 
 def _origin(address: str) -> tuple[str, str]:
@@ -161,6 +168,20 @@ class Way:
         """One request to the broker's API. Raises Unreachable."""
         place = Place(self.hub.origin, self.api, self.hub.host)
         return await place.ask(method, path, self.token, data, seconds=seconds)
+
+    async def broker_bytes(
+        self, method: str, path: str, body: bytes | None = None, *, seconds: float = REQUEST
+    ) -> HTTPResponse:
+        """One request to the broker's API with bytes, and the answer as it came.
+
+        Raises:
+            Unreachable: there was no answer, or nobody behind the proxy.
+        """
+        place = Place(self.hub.origin, self.api, self.hub.host)
+        answer = await place.send(method, path, self.token, body, "application/octet-stream", seconds=seconds)
+        if answer.code in (502, 503, 504, 599) and "error" not in _json(answer.body or b""):
+            raise Unreachable(f"{self.hub.origin}: {answer.code}")
+        return answer
 
     async def start(self, body: Mapping[str, Any]) -> Answer:
         """Ask for a session; where the answer is lost, again, which starts nothing twice. Raises Unreachable."""

@@ -1,6 +1,7 @@
 """The API of people's own files at centres, and of files on their way between centres.
 
-Own files only: operators read nobody's, and neither does the gateway's own token.
+Own files only: operators read nobody's, and neither does the gateway's own token. Where everybody shares a `community`
+account nobody's files are their own, and none are reached from here. (`self` is the account of one person, or a demo.)
 """
 
 # No postponed annotations here: FastAPI could not resolve `Who`, which each router makes for itself.
@@ -103,9 +104,14 @@ def router(broker: Broker, person: Person) -> APIRouter:
         if who.gateway:
             raise Refusal(403, "own-files-only", "files are read by the person whose they are, and by nobody else")
         try:
-            return await files.place(who.name, centre)
+            place = await files.place(who.name, centre)
         except FileTrouble as trouble:
             raise refused(trouble) from None
+        if place.centre.login.identity == "community":
+            raise Refusal(
+                403, "shared-account", "everybody shares one account at this centre: use its files in a session there"
+            )
+        return place
 
     async def mine(who: Caller, transfer: str) -> Transfer:
         found = await transfers.get(transfer[:64])

@@ -1,8 +1,9 @@
 """A person's files at a centre: listed, read and written by the launcher, as their own account, over the centre's link.
 
 Bulk never starves submissions: of the commands that a login node runs at once it takes a quarter at most, and each
-moves 16 MiB, so that others get their turn, and a slow reader keeps no command waiting. Nothing here knows whose files a caller may see: a `Place` is made for a
-person's own account (`place`), or by the broker itself for what lies in the gateway's directory there (`ours`).
+moves 16 MiB, so that others get their turn, and a slow reader keeps no command waiting. Nothing here knows whose files
+a caller may see: a `Place` is made for a person's own account (`place`), or by the broker itself for what lies in the
+gateway's directory there (`ours`).
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from perijove.spawners.watcher import LinkPool
 PIECE, AHEAD = 16 << 20, 2
 #: Seconds for a piece, and for each GiB of a file whose digest is asked for.
 TIMEOUT, PER_GIB = 60.0, 60.0
-#: What the launcher says of a file, with the status of the API's answer and its words.
-_WORDS = {
+#: What can be wrong with a file: the launcher's codes and our own, with the status of the API's answer and its words.
+WORDS = {
     "no-file": (404, "there is no such file"),
     "no-folder": (404, "there is no such folder"),
     "not-a-file": (409, "this is no plain file"),
@@ -35,31 +36,31 @@ _WORDS = {
     "home-full": (507, "there is no room left at the centre: the disk or the quota is full"),
     "home-denied": (403, "the centre does not let this account write there"),
     "home-missing": (409, "the account has no home directory at the centre"),
+    "changed": (409, "the file was changed while it was read"),
+    "launcher-older": (502, "the launcher installed there is older and moves no files: it needs that of this version"),
+    "centre-silent": (503, "the centre cannot be asked for files now"),
+    "centre-refuses": (502, "the centre refuses what was asked"),
 }
 
 
 class FileTrouble(Exception):
     """A file cannot be read or written. `passing`: trying again later may help."""
 
-    def __init__(self, code: str, message: str, status: int = 502, *, passing: bool = False) -> None:
-        self.code, self.message, self.status, self.passing = code, message, status, passing
-        super().__init__(message)
+    def __init__(self, code: str, message: str = "", status: int = 0, *, passing: bool = False) -> None:
+        known = WORDS.get(code, (502, code))
+        self.code, self.status, self.message, self.passing = code, status or known[0], message or known[1], passing
+        super().__init__(self.message)
 
     @classmethod
     def of(cls, error: LinkError, centre: Centre) -> FileTrouble:
         """What the answer of a link means for a file."""
-        if error.code in _WORDS:
-            status, words = _WORDS[error.code]
-            return cls(error.code, words, status)
+        if error.code in WORDS:
+            return cls(error.code)
         if error.code == "request" and error.detail.startswith("request: KeyError"):
-            words = (
-                f"the launcher installed at {centre.id} is older: it moves no files; it needs the one of this version"
-            )
-            return cls("launcher-older", words)
+            return cls("launcher-older", f"{centre.id}: {WORDS['launcher-older'][1]}")
         passing = error.problem in (LinkProblem.UNREACHABLE, LinkProblem.TIMEOUT, LinkProblem.OUTPUT)
         code = "centre-silent" if passing else "centre-refuses"
-        words = f"{centre.id} cannot be asked for files now: {error.detail or error.problem.value}"
-        return cls(code, words[:500], 503 if passing else 502, passing=passing)
+        return cls(code, f"{centre.id}: {WORDS[code][1]}: {error.detail or error.problem.value}"[:500], passing=passing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ class Files:
                 data, now = await coming[0]
                 coming.popleft()
                 if (now.total, now.mtime) != (facts.total, facts.mtime) or not data:
-                    raise FileTrouble("changed", "the file was changed while it was read", 409)
+                    raise FileTrouble("changed")
                 yield data
         finally:
             for task in coming:

@@ -17,6 +17,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, cast
 
 from perijove.hub.broker.database import Database
@@ -182,11 +183,12 @@ class Transfers:
             if len(self._tasks) < AT_ONCE and transfer.id not in self._tasks and self.held(transfer.to_centre):
                 task = asyncio.create_task(self._carry(transfer), name=f"transfer {transfer.id}")
                 self._tasks[transfer.id] = task
-                task.add_done_callback(lambda _, name=transfer.id: self._over(name))
+                task.add_done_callback(partial(self._over, transfer.id))
 
-    def _over(self, name: str) -> None:
-        for known in (self._tasks, self._moved, self._rates):
-            known.pop(name, None)  # type: ignore[attr-defined]
+    def _over(self, name: str, _task: object) -> None:
+        self._tasks.pop(name, None)
+        self._moved.pop(name, None)
+        self._rates.pop(name, None)
         self._wake.set()
 
     async def _carry(self, transfer: Transfer) -> None:
@@ -237,7 +239,7 @@ class Transfers:
                     await asyncio.to_thread(digest.update, piece)
                 end, there = there + len(piece), await files.write(target, path, name, there, piece)
                 if there != end:
-                    raise FileTrouble("centre-silent", "a piece did not arrive whole", 503, passing=True)
+                    raise FileTrouble("centre-silent", "a piece did not arrive whole", passing=True)
                 self._moved[name] = there
                 self._rates[name] = (there - first) / max(time.monotonic() - begun, 1e-6)
                 await self._save(name, moved=there, code="", detail="")
@@ -249,7 +251,7 @@ class Transfers:
         """The source's digest, said by its centre: this broker has not seen all of it."""
         now = await self.files.look(source, path, digest=True, size=facts.total)
         if (now.total, now.mtime) != (facts.total, facts.mtime):
-            raise FileTrouble("changed", "the file was changed while it was read", 409)
+            raise FileTrouble("changed")
         return now.sha256
 
     async def _drop(self, transfer: Transfer) -> None:

@@ -80,7 +80,7 @@ def centre(described: Centre, keeper: Keeper | None, now: datetime, orders: Orde
 
 def _data(described: DataSet) -> dict[str, Any]:
     size = described.size * 2**20 if described.size is not None else None
-    return {"name": described.name, "title": described.title.model_dump(), "path": described.path, "bytes": size}
+    return described.model_dump(mode="json", exclude={"size"}) | {"bytes": size}
 
 
 def _queue(queue: Queue, memory: Memory, now: datetime) -> dict[str, Any]:

@@ -22,6 +22,7 @@ COMMANDS = {
     "config": "Check and document centre descriptions.",
     "centres": "List the centres and what they offer; drain one, set a notice.",
     "apps": "List, make, check, run and publish point-and-click apps.",
+    "data": "List the data sets that lie at centres or come with apps.",
     "offers": "Show where a request could run, when it would start, and what it costs.",
     "sessions": "List, show and stop sessions.",
     "clusters": "List, show and stop Dask clusters.",

@@ -35,12 +35,14 @@ class DemoQueue(NamedTuple):
 
 
 class DemoData(NamedTuple):
-    """A data set: id, titles in English and Chinese, and size. The demo has the names only, no data."""
+    """A data set: id, titles in English and Chinese, size, licence, citation. The demo has the names only, no data."""
 
     name: str
     en: str
     zh: str
     size: str
+    licence: str
+    cite: str
 
 
 class DemoCentre(NamedTuple):
@@ -70,9 +72,30 @@ def _centre(city: str, zh: str, *queues: DemoQueue, data: tuple[str, ...] = ()) 
 DATA = {
     one.name: one
     for one in (
-        DemoData("era5", "ERA5 reanalysis", "ERA5 再分析资料", "5P"),
-        DemoData("cmip6", "CMIP6 climate projections", "CMIP6 气候模式比较数据", "2P"),
-        DemoData("grch38", "Human reference genome GRCh38", "人类参考基因组 GRCh38", "4G"),
+        DemoData(
+            "era5",
+            "ERA5 reanalysis",
+            "ERA5 再分析资料",
+            "5P",
+            "CC-BY-4.0 (Copernicus)",
+            "Hersbach et al. 2020, doi:10.1002/qj.3803",
+        ),
+        DemoData(
+            "cmip6",
+            "CMIP6 climate projections",
+            "CMIP6 气候模式比较数据",
+            "2P",
+            "CC-BY-4.0; a few models: see the file",
+            "Eyring et al. 2016, doi:10.5194/gmd-9-1937-2016",
+        ),
+        DemoData(
+            "grch38",
+            "Human reference genome GRCh38",
+            "人类参考基因组 GRCh38",
+            "4G",
+            "free of restrictions (Genome Reference Consortium)",
+            "Schneider et al. 2017, doi:10.1101/gr.213611.116",
+        ),
     )
 }
 #: From far too much work (above 1) to an empty machine.
@@ -137,6 +160,8 @@ name = "{name}"
 title = {{ en = "{en}", zh = "{zh}" }}
 path = "/data/{name}"
 size = "{size}"
+licence = "{licence}"
+cite = "{cite}"
 """
 
 

@@ -16,6 +16,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from perijove.hub.broker.files import WORDS
 from perijove.hub.docs.voice import Voice
 from perijove.hub.pages import words
 from perijove.hub.pages.operatorwords import PROBLEMS
@@ -68,7 +69,8 @@ def page(voice: Voice) -> str:
 def refusals() -> Mapping[str, str]:
     """Every code with which the API refuses a request as a whole, and the message of the first place that says so.
 
-    Read from the source: `Refusal(status, code, message)` and `answer(status, code, message)`.
+    Read from the source: `Refusal(status, code, message)` and `answer(status, code, message)`; those of files have a
+    table of their own.
     """
     found: dict[str, str] = {}
     for file in sorted(files("perijove.hub.broker").iterdir(), key=lambda path: path.name):
@@ -79,7 +81,7 @@ def refusals() -> Mapping[str, str]:
                 code, message = (_text(argument) for argument in node.args[1:3]) if len(node.args) > 2 else ("", "")
                 if _CODE.fullmatch(code) and code not in found:
                     found[code] = message
-    return found
+    return found | {code: words for code, (_status, words) in WORDS.items() if code not in found}
 
 
 def _text(node: ast.expr) -> str:

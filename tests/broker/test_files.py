@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 from broker.harness import empty_store, until
 from broker.test_api import PEOPLE
-from doubles.login import centre
+from doubles.login import centre, new_key, public
 from fastapi import FastAPI
 from perijove.hub.broker import api_files, errors
 from perijove.hub.broker.auth import Auth
@@ -29,6 +29,8 @@ from perijove.hub.broker.transfers import Transfer, Transfers
 from perijove.spawners.centre import Centre
 from perijove.spawners.link import Account, LinkError, LinkProblem, Links
 
+NOBODY = Account()
+
 
 class Pool:
     """Links that can be cut: `down`, or at the n-th command (`cut_at`)."""
@@ -39,7 +41,7 @@ class Pool:
         self.gate = asyncio.Event()
         self.gate.set()
 
-    def get(self, centre: Centre, account: Account = Account()) -> Any:
+    def get(self, centre: Centre, account: Account = NOBODY) -> Any:
         pool, link = self, self.links.get(centre, account)
 
         class Cut:
@@ -163,7 +165,7 @@ async def test_a_folder_is_listed_and_a_file_is_read_whole_or_in_part(world: Wor
 
 
 async def test_a_name_that_is_no_text_survives_the_api(world: World, api: Api) -> None:
-    (Path(os.fsdecode(os.fsencode(world.home) + b"/\xff.nc"))).touch()
+    await asyncio.to_thread((world.home / os.fsdecode(b"\xff.nc")).touch)
     answer = await api("GET", "/files/alpha", params={"path": world.path("")})
     assert json.loads(answer.content)["entries"][0]["name"] == "\udcff.nc"
 
@@ -177,6 +179,16 @@ async def test_files_are_read_by_nobody_but_their_person(world: World, api: Api,
     for other in ("t-bob", "t-root", "service"):
         assert (await api("GET", f"/transfers/{made.id}", other)).status_code == 404
         assert (await api("DELETE", f"/transfers/{made.id}", other)).status_code == 404
+
+
+async def test_an_account_that_everybody_shares_has_nobodys_own_files(world: World, api: Api) -> None:
+    login = {"identity": "community", "host": "login", "host_keys": [public(new_key())], "key_file": "/key"}
+    described = centre(id="shared", scheduler={"system": "slurm"}, login=login | {"account": "all"})
+    world.centres["shared"] = described
+    assert (await api("GET", "/files/shared")).json()["error"] == "shared-account"
+    ends = {"from": {"centre": "alpha", "path": "x"}, "to": {"centre": "shared", "path": "x"}}
+    assert (await api("POST", "/transfers", json=ends)).json()["error"] == "shared-account"
+    assert not world.pool.asked
 
 
 @pytest.mark.parametrize(
@@ -199,7 +211,7 @@ async def test_an_older_launcher_is_named(world: World) -> None:
     detail = "request: KeyError: 'read'"
     error = FileTrouble.of(LinkError(LinkProblem.LAUNCHER, detail, "request"), world.centres["alpha"])
     assert error.code == "launcher-older"
-    assert "the launcher installed at alpha is older" in error.message
+    assert error.message.startswith("alpha: the launcher installed there is older")
 
 
 async def test_bulk_leaves_commands_their_turn(world: World) -> None:

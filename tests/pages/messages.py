@@ -18,6 +18,7 @@ from perijove.hub.cli.words import tidy
 TOP = Path(__file__).parent.parent.parent
 INSIDE = TOP / "widgets/jupyter/data/labextensions/perijove/ui"
 PANEL = TOP / "widgets/panel"
+APP = TOP / "widgets/app/ui"
 
 
 def _messages(folder: Path, methods: list[tuple[str, str]]) -> dict[str, str]:
@@ -70,7 +71,7 @@ def messages() -> dict[str, str]:
         *(f"{name}.py" for name in ("children", "machine", "proxy", "rundemo", "serve")),
     )
     methods = [("**/templates/**.html", "jinja2"), *((place, "python") for place in code)]
-    return _messages(TOP / "hub", methods) | help_texts() | events() | inside() | inside(PANEL)
+    return _messages(TOP / "hub", methods) | help_texts() | events() | inside() | inside(PANEL) | inside(APP)
 
 
 def words_inside(chinese: dict[str, str], folder: Path = INSIDE) -> str:
@@ -81,6 +82,6 @@ def words_inside(chinese: dict[str, str], folder: Path = INSIDE) -> str:
 if __name__ == "__main__":
     from perijove.hub.pages.languages import languages
 
-    for place in (INSIDE, PANEL):
+    for place in (INSIDE, PANEL, APP):
         made = words_inside(dict(languages()["zh"].words), place)
         (place / "words.zh.json").write_text(made, encoding="utf-8")

@@ -136,7 +136,8 @@ async def test_a_last_piece_whose_answer_was_lost_makes_no_second_file(site: Sit
 
 async def test_another_file_of_that_name_gets_a_new_name(site: Site) -> None:
     async with site:
-        names = [(await site.put("reads.fastq.gz", data)).json()["done"]["name"] for data in (b"a", b"b", b"c")]
+        answers = [await site.put("reads.fastq.gz", data, key=data.decode()) for data in (b"a", b"b", b"c")]
+        names = [answer.json()["done"]["name"] for answer in answers]
         assert names == ["reads.fastq.gz", "reads (2).fastq.gz", "reads (3).fastq.gz"]
         (site.folder / "link.nc").symlink_to(site.home / "victim")
         assert (await site.put("link.nc", b"x")).json()["done"]["name"] == "link (2).nc"
@@ -228,9 +229,9 @@ def test_any_name_becomes_a_plain_name_in_the_folder(name: str) -> None:
         handle = part.open(0)
         os.write(handle, b"x")
         os.close(handle)
-        assert os.listdir(folder) == [part.path.name]
+        assert list(Path(folder).iterdir()) == [part.path]
         done = part.place("")
-        assert os.listdir(folder) == [done.name] == [safe]
+        assert [path.name for path in Path(folder).iterdir()] == [done.name] == [safe]
 
 
 @pytest.mark.parametrize(

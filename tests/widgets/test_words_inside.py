@@ -24,7 +24,7 @@ def extraction() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("place", ["INSIDE", "PANEL"])
+@pytest.mark.parametrize("place", ["INSIDE", "PANEL", "APP"])
 def test_the_words_are_those_of_the_catalogue(place: str) -> None:
     messages = extraction()
     folder = getattr(messages, place)

@@ -42,6 +42,14 @@ async function digestOf(file) {
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
+// Which file of its name and size it is: when it was changed, and a mark (FNV-1a) of how it begins and ends.
+async function markOf(file) {
+  const ends = new Blob([file.slice(0, 65536), file.slice(Math.max(0, file.size - 65536))]);
+  let mark = 0x811c9dc5;
+  for (const byte of new Uint8Array(await ends.arrayBuffer())) mark = Math.imul(mark ^ byte, 0x01000193);
+  return `${file.lastModified}-${(mark >>> 0).toString(16)}`;
+}
+
 class Refused extends Error {}
 class Lost extends Error {}
 
@@ -89,7 +97,7 @@ export function makeUpload(place, { say, base, formats = [], done = () => {}, la
 
   // One request. Raises Lost where trying again helps, Refused where it does not.
   async function ask(method, file, query, body) {
-    const all = new URLSearchParams({ total: file.size, key: file.lastModified, ...query });
+    const all = new URLSearchParams({ total: file.size, key: now.mark, ...query });
     const address = `${base}upload/${encodeURIComponent(file.name)}?${all}`;
     let response;
     try {
@@ -119,7 +127,7 @@ export function makeUpload(place, { say, base, formats = [], done = () => {}, la
   }
 
   async function send(file) {
-    const mine = (now = { stop: new AbortController(), paused: false, wake: () => {}, told: -1 });
+    const mine = (now = { stop: new AbortController(), paused: false, wake: () => {}, told: -1, mark: "" });
     const key = JSON.stringify([file.name, file.size, file.lastModified]);
     const rest = (seconds) => new Promise((resolve) => {
       const timer = seconds ? setTimeout(resolve, seconds * 1000) : 0;
@@ -132,6 +140,7 @@ export function makeUpload(place, { say, base, formats = [], done = () => {}, la
     put(hint, file.name);
     let offset = 0, known = false, wait = RETRY[0];
     try {
+      mine.mark = await markOf(file);
       const sha256 = await digestOf(file);
       draw(0, file);
       for (;;) {

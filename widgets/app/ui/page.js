@@ -1,0 +1,33 @@
+// The page's own script: draws the form at once, says what is wrong where it cannot, and has Voila begin after that.
+
+import { mount } from "./app.js";
+
+// Seconds after which it is said that it takes long.
+const SLOW = 6;
+
+const main = document.getElementById("app");
+const said = document.getElementById("loading_text");
+const loading = document.getElementById("loading");
+const slow = setTimeout(() => { said.textContent = main.dataset.slow; }, SLOW * 1000);
+
+// Voila's script looks for these, and would show its own words.
+window.voila_heartbeat = window.voila_process = window.update_loading_text = () => {};
+window.display_cells = window.voila_finish = () => {};
+
+// The notebook's other widgets. Without them the form works.
+function voila() {
+  const all = JSON.parse(document.getElementById("perijove-voila").textContent);
+  for (const src of all) document.body.append(Object.assign(document.createElement("script"), { src, async: false }));
+}
+
+try {
+  await mount(document.getElementById("perijove-app"), main.dataset.base);
+  loading.remove();
+  performance.mark("perijove-usable");
+} catch (error) {
+  said.textContent = main.dataset.failed.replace("{why}", error.message);
+} finally {
+  clearTimeout(slow);
+}
+// The form is painted first: what follows is a hundred files.
+requestAnimationFrame(() => setTimeout(voila, 50));
