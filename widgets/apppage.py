@@ -25,7 +25,7 @@ from perijove.widgets.packed import Packed
 from tornado import web
 
 TEMPLATE = "perijove"
-#: What of JupyterLab's extensions a page needs: widgets, and ipympl where an author uses it. Voila's list does the rest.
+#: What of JupyterLab's extensions a page needs: widgets, and ipympl where an author uses it.
 EXTENSIONS = (
     "@voila-dashboards/widgets-manager8",
     "@jupyter-widgets/jupyterlab-manager",

@@ -48,9 +48,7 @@ def listing(path: str, formats: Sequence[str] = ()) -> dict[str, Any]:
             elif entry.is_file() and (not endings or entry.name.lower().endswith(endings)):
                 status = entry.stat()
                 below = str(Path(path) / entry.name) if path else entry.name
-                files.append(
-                    {"name": entry.name, "path": below, "bytes": status.st_size, "changed": status.st_mtime}
-                )
+                files.append({"name": entry.name, "path": below, "bytes": status.st_size, "changed": status.st_mtime})
         except (OSError, RuntimeError):
             continue
     shown = Path(path).as_posix() if path not in ("", ".") else ""

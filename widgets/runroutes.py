@@ -249,7 +249,8 @@ def _log(folder: Path) -> str:
 
 def safe(handler: web.RequestHandler, name: str) -> None:
     """Headers under which a result can be shown, but no script of it runs."""
-    handler.set_header("Content-Security-Policy", "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:")
+    policy = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    handler.set_header("Content-Security-Policy", policy)
     handler.set_header("X-Content-Type-Options", "nosniff")
     handler.set_header("Cache-Control", "private, no-cache")
     if not name.lower().endswith((".png", ".jpg", ".jpeg", ".svg", ".webp")) or handler.get_query_argument("save", ""):

@@ -24,7 +24,7 @@ from typing import Any
 from perijove.spawners.facts import Facts
 from perijove.widgets.clustererror import ClusterError
 from perijove.widgets.runreport import Reporter
-from perijove.widgets.way import Unreachable, Way
+from perijove.widgets.way import Way
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 #: Seconds between two looks at a run's state; for a run to end in good order when it is told to.
