@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from perijove.spawners.facts import Facts
+from perijove.spawners.request import BadRequest
 from perijove.widgets.clustererror import ClusterError
 from perijove.widgets.runreport import Reporter
 from perijove.widgets.way import Way
@@ -156,11 +157,15 @@ class Runs:
         return run
 
     def _told(self, view: Mapping[str, Any]) -> dict[str, Any]:
-        """What run.json says. Blocks: sizes of files count."""
+        """What run.json says. Blocks: sizes of files count. Raises ClusterError: the inputs are none of this app's."""
+        from perijove.spawners.apps.inputs import Inputs
         from perijove.spawners.apps.needs import needs
 
         app, facts = self._app, self._facts
-        inputs = view.get("inputs") or {}
+        try:
+            inputs = Inputs(app).parse(view.get("inputs") or {})
+        except BadRequest as bad:
+            raise ClusterError("bad-inputs", {}, f"the run's inputs do not fit this app: {bad}") from None
         takes = needs(app, inputs, facts.cores or os.cpu_count())
         own = bool(view.get("own_session"))
         return {
@@ -208,8 +213,8 @@ class Runs:
         async with run.changed:
             run.report, run.version = report, run.version + 1
             run.changed.notify_all()
-        # A session that ends cancels its runs' processes, but nobody cancelled the run.
-        if not run.left:
+        # A session that ends cancels its runs' processes, but nobody cancelled the run. Its end is told with its files.
+        if not run.left and run.state not in OVER:
             reporter.say(report)
 
     async def wait(self, run: Run, after: int, seconds: float) -> None:
