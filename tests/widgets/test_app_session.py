@@ -146,7 +146,7 @@ def test_the_colours_are_those_of_the_gateway() -> None:
 
     def colours(path: str) -> list[dict[str, str]]:
         css = (TOP / path).read_text()
-        blocks = re.findall(r"\{([^{}]*--pj-paper[^{}]*)\}", css)
+        blocks = re.findall(r"\{([^{}]*--pj-paper:[^{}]*)\}", css)
         return [dict(re.findall(r"(--pj-[\w-]+): *(#[0-9a-f]+)", block)) for block in blocks]
 
     ours, theirs = colours("widgets/app/ui/app.css"), colours("hub/pages/static/perijove.css")
