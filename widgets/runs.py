@@ -150,7 +150,7 @@ class Runs:
         except OSError as error:
             raise ClusterError("no-room", {"detail": str(error)}, f"the run's folder cannot be made: {error}") from None
         self._runs[identity] = run
-        reporter = Reporter(run.id, str(folder), self._way, self._log)
+        reporter = Reporter(run.id, str(folder), self._facts.session, self._way, self._log)
         task = asyncio.create_task(self._follow(run, reporter))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
