@@ -4,6 +4,8 @@ A process of its own beside the session's server; without workers it is `perijov
 jobs of the centre, of a cluster whose head the session's server keeps; it is closed at the end, however the run ends.
 """
 
+# Dask says that it is typed, and for the most part is not.
+# mypy: allow-untyped-calls
 from __future__ import annotations
 
 import json

@@ -2,11 +2,11 @@
 
     python deploy/bench/appopen.py [--times 20] [--viewers 30] [--app FOLDER]
 
-A session of kind `app` without a gateway in front, over the tests' double of the broker, so that no network is
-counted. Each page is opened in a fresh browser context: nothing is kept from the one before. `warm`: a kernel waits
-ready; the page of the one before is closed first. Stock Voila shows the same inputs as plain ipywidgets. Payload is what
-Chromium received. Then many viewers at once, each in a context of its own; memory is the proportional set size of the
-server and its kernels over what it was before, shared by the viewers.
+A session of kind `app` without a gateway in front, over the tests' double of the broker, so that no network is counted.
+Each page is opened in a fresh browser context: nothing is kept from the one before. `warm`: a kernel waits ready. Stock
+Voila shows the same inputs as plain ipywidgets. Payload is what Chromium received. Then many viewers, each in a context
+of its own that stays open; memory is the proportional set size of the server and its kernels over what it was before,
+shared by the viewers.
 """
 
 from __future__ import annotations
