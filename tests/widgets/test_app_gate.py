@@ -107,3 +107,15 @@ def test_a_page_cannot_have_the_kernel_run_code(app_session: AppServer) -> None:
 @given(st.one_of(st.text(), st.binary(max_size=200)))
 def test_whatever_comes_as_a_message_has_a_type_or_none(raw: str | bytes) -> None:
     assert isinstance(message_type(raw), str)
+
+
+def test_the_type_of_a_binary_message_is_read_and_no_count_in_it_is_believed() -> None:
+    parts = [b"shell", b'{"msg_type": "comm_msg"}', b"{}", b"{}", b"{}"]
+    offsets, place = [], 8 * (len(parts) + 2)
+    for part in parts:
+        offsets.append(place)
+        place += len(part)
+    offsets.append(place)
+    numbers = [len(offsets), *offsets]
+    assert message_type(b"".join(n.to_bytes(8, "little") for n in numbers) + b"".join(parts)) == "comm_msg"
+    assert message_type(b"\xff" * 64) == ""
