@@ -17,13 +17,14 @@ window.display_cells = window.voila_finish = () => {};
 
 // The notebook's other widgets. Without them the form works.
 function voila() {
-  const all = JSON.parse(document.getElementById("perijove-voila").textContent);
+  const all = JSON.parse(document.getElementById("perijove-voila")?.textContent ?? "[]");
   for (const src of all) document.body.append(Object.assign(document.createElement("script"), { src, async: false }));
 }
 
 // Who leaves gives the kernel back at once: others may wait for one. What is lost on the way is culled later.
 addEventListener("pagehide", () => {
-  const kernel = JSON.parse(document.getElementById("jupyter-config-data").textContent).kernelId;
+  const kernel = JSON.parse(document.getElementById("jupyter-config-data")?.textContent ?? "{}").kernelId;
+  if (!kernel) return;
   const address = new URL(`../voila/api/shutdown/${kernel}`, new URL(main.dataset.base, location.href));
   fetch(address, { method: "POST", keepalive: true, credentials: "same-origin", headers: { "X-XSRFToken": xsrf() } }).catch(() => {});
 });
@@ -39,5 +40,7 @@ try {
 } finally {
   clearTimeout(slow);
 }
-// The form is painted first: what follows is a hundred files.
-requestAnimationFrame(() => setTimeout(voila, 50));
+// The form is painted first: what follows is a hundred files. The end of the page comes once its kernel is there.
+const begin = () => requestAnimationFrame(() => setTimeout(voila, 50));
+if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", begin);
+else begin();
