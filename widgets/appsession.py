@@ -130,7 +130,8 @@ class AppSession:
         while self.facts.centre:
             with suppress(Unreachable, ClusterError):
                 way = Way.find("", "", os.environ)
-                answer = await way.broker("PUT", f"/apps/{self.app.name}/places/{self.facts.centre}", self.found)
+                told = self.found | {"digest": self.app.digest}
+                answer = await way.broker("PUT", f"/apps/{self.app.name}/places/{self.facts.centre}", told)
                 if answer.status >= 400:
                     self._log.warning("perijove: the gateway does not take what was found here: %s", answer.status)
                 return

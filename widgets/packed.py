@@ -66,7 +66,7 @@ class PackedHandler(JupyterHandler):
 
     _track_activity = False
 
-    def initialize(self, files: Packed) -> None:  # type: ignore[override]
+    def initialize(self, files: Packed) -> None:
         """`files` is what is served."""
         self._files = files
 

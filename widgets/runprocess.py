@@ -1,10 +1,11 @@
-"""One run of an app, `python -m perijove.widgets.runprocess FOLDER`: the engine, on Dask workers where it asks for some.
+"""One run of an app, `python -m perijove.widgets.runprocess FOLDER`: the engine, on Dask workers if it asks for some.
 
-A process of its own beside the session's server; without workers it is the engine's own (`perijove.spawners.apps.runner`).
-The workers are jobs of the centre, of a cluster whose head the session's server keeps; it is closed at the end, however
-the run ends.
+A process of its own beside the session's server; without workers it is `perijove.spawners.apps.runner`. The workers are
+jobs of the centre, of a cluster whose head the session's server keeps; it is closed at the end, however the run ends.
 """
 
+# Dask says that it is typed, and for the most part is not.
+# mypy: allow-untyped-calls
 from __future__ import annotations
 
 import json

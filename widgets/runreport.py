@@ -29,7 +29,8 @@ _RECORD = ("ro-crate-metadata.json", "inputs.json", "log.txt")
 class Reporter:
     """Tells the broker of one run."""
 
-    def __init__(self, run: str, folder: str, way: Callable[[], Way], log: Any) -> None:
+    def __init__(self, run: str, folder: str, session: str, way: Callable[[], Way], log: Any) -> None:
+        self._session = session
         self._run, self._folder, self._way, self._log = run, folder, way, log
         self._report: dict[str, Any] | None = None
         self._latest: dict[str, Any] | None = None
@@ -64,7 +65,7 @@ class Reporter:
     async def _put(self, report: dict[str, Any]) -> dict[str, Any]:
         """Raises Unreachable."""
         try:
-            body = {"report": report, "folder": self._folder}
+            body = {"report": report, "folder": self._folder, "session": self._session}
             return (await self._way().broker("PUT", f"/runs/{self._run}/report", body)).good()
         except ClusterError as error:
             self._log.warning("perijove: the gateway refuses the report of the run %s: %s", self._run, error)

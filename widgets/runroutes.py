@@ -249,9 +249,8 @@ def _log(folder: Path) -> str:
 
 def safe(handler: web.RequestHandler, name: str) -> None:
     """Headers under which a result can be shown, but no script of it runs."""
-    handler.set_header(
-        "Content-Security-Policy", "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-    )
+    policy = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    handler.set_header("Content-Security-Policy", policy)
     handler.set_header("X-Content-Type-Options", "nosniff")
     handler.set_header("Cache-Control", "private, no-cache")
     if not name.lower().endswith((".png", ".jpg", ".jpeg", ".svg", ".webp")) or handler.get_query_argument("save", ""):
@@ -267,19 +266,22 @@ class FileHandler(_App, JupyterHandler, web.StaticFileHandler):
         self.root, self.default_filename = "/nowhere", None
 
     @web.authenticated
-    async def get(self, identity: str, path: str, include_body: bool = True) -> None:  # type: ignore[override]
+    async def get(self, identity: str, path: str) -> None:  # type: ignore[override]
         """The file, or the part that Range asks for; below the results alone, and through no link."""
+        await self._serve(identity, path, True)
+
+    @web.authenticated
+    async def head(self, identity: str, path: str) -> None:  # type: ignore[override]
+        """Its headers."""
+        await self._serve(identity, path, False)
+
+    async def _serve(self, identity: str, path: str, include_body: bool) -> None:
         results = (self.run_of(identity).folder / "results").resolve()
         self.root = str(results)
         found = results / path
         if "\0" in path or not found.resolve().is_relative_to(results) or found.is_symlink() or not found.is_file():
             raise web.HTTPError(404)
         await web.StaticFileHandler.get(self, path, include_body)
-
-    @web.authenticated
-    async def head(self, identity: str, path: str) -> None:  # type: ignore[override]
-        """Its headers."""
-        await self.get(identity, path, include_body=False)
 
     def set_extra_headers(self, path: str) -> None:
         """See `safe`."""

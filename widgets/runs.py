@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from perijove.spawners.facts import Facts
+from perijove.spawners.request import BadRequest
 from perijove.widgets.clustererror import ClusterError
 from perijove.widgets.runreport import Reporter
-from perijove.widgets.way import Unreachable, Way
+from perijove.widgets.way import Way
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 #: Seconds between two looks at a run's state; for a run to end in good order when it is told to.
@@ -149,18 +150,22 @@ class Runs:
         except OSError as error:
             raise ClusterError("no-room", {"detail": str(error)}, f"the run's folder cannot be made: {error}") from None
         self._runs[identity] = run
-        reporter = Reporter(run.id, str(folder), self._way, self._log)
+        reporter = Reporter(run.id, str(folder), self._facts.session, self._way, self._log)
         task = asyncio.create_task(self._follow(run, reporter))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return run
 
     def _told(self, view: Mapping[str, Any]) -> dict[str, Any]:
-        """What run.json says. Blocks: sizes of files count."""
+        """What run.json says. Blocks: sizes of files count. Raises ClusterError: the inputs are none of this app's."""
+        from perijove.spawners.apps.inputs import Inputs
         from perijove.spawners.apps.needs import needs
 
         app, facts = self._app, self._facts
-        inputs = view.get("inputs") or {}
+        try:
+            inputs = Inputs(app).parse(view.get("inputs") or {})
+        except BadRequest as bad:
+            raise ClusterError("bad-inputs", {}, f"the run's inputs do not fit this app: {bad}") from None
         takes = needs(app, inputs, facts.cores or os.cpu_count())
         own = bool(view.get("own_session"))
         return {
@@ -208,8 +213,8 @@ class Runs:
         async with run.changed:
             run.report, run.version = report, run.version + 1
             run.changed.notify_all()
-        # A session that ends cancels its runs' processes, but nobody cancelled the run.
-        if not run.left:
+        # A session that ends cancels its runs' processes, but nobody cancelled the run. Its end is told with its files.
+        if not run.left and run.state not in OVER:
             reporter.say(report)
 
     async def wait(self, run: Run, after: int, seconds: float) -> None:

@@ -181,7 +181,7 @@ class Perijove(ExtensionApp):
             await self.heads.end()
 
     async def _note_work(self) -> None:
-        """A cluster that computes and a run are work, though nobody touches the server: no culler is to think it idle."""
+        """A cluster that computes and a run are work: no culler is to think that idle which nobody touches."""
         while True:
             await asyncio.sleep(self.work_look)
             running = self.app is not None and self.app.runs.busy

@@ -42,16 +42,12 @@ class RunBroker:
 
     def facts(self, **more: Any) -> Facts:
         """The facts of a session of this app."""
-        known: dict[str, Any] = {
-            "session": "s-app",
-            "centre": "guangzhou",
-            "centre_en": "Guangzhou",
-            "centre_zh": "广州",
-        }
+        known: dict[str, Any] = {"session": "s-app", "centre": "guangzhou"}
+        known |= {"centre_en": "Guangzhou", "centre_zh": "广州"}
         known |= {"gateway": f"http://127.0.0.1:{self.port}", "api": API, "cores": 2, "memory": 2048, "walltime": 3600}
         return Facts(**known | {"options": json.dumps({"app": self.app.name})} | more)
 
-    def answer(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
+    def answer(self, method: str, path: str, body: bytes) -> tuple[int, Any]:  # noqa: PLR0911 - one line for each
         """Status, and JSON or bytes."""
         name = self.app.name
         if path == f"/apps/{name}/bundle":

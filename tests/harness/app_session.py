@@ -65,12 +65,8 @@ def app_server(home: Path, facts: Facts, *options: str, token: str = TOKEN) -> I
     words += [f"--ServerApp.base_url={BASE}", "--no-browser", "--allow-root", "--KernelManager.transport=ipc", *options]
     log = home / "server.log"
     with tempfile.TemporaryDirectory(prefix="pj-") as runtime, log.open("wb") as output:
-        more = {
-            "HOME": str(home),
-            "JUPYTERHUB_API_TOKEN": TOKEN,
-            "JUPYTER_RUNTIME_DIR": runtime,
-            "JUPYTERHUB_USER": "alice",
-        }
+        more = {"HOME": str(home), "JUPYTER_RUNTIME_DIR": runtime}
+        more |= {"JUPYTERHUB_API_TOKEN": TOKEN, "JUPYTERHUB_USER": "alice"}
         process = subprocess.Popen(
             [sys.executable, "-c", CODE, *words],
             env=clean | facts.environment() | more,

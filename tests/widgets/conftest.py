@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from doubles.dask_broker import DaskBroker
 from doubles.run_broker import TINY, RunBroker, run_broker
-from harness.cluster_rig import Rig, up
 from harness.app_session import AppServer, app_server
+from harness.cluster_rig import Rig, up
 from harness.dask_rig import CLUSTER, Gateway, Session
 from perijove.spawners.apps.manifest import load
 

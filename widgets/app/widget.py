@@ -14,8 +14,8 @@ export default {
   async render({ model, el }) {
     const app = await import(new URL(`${model.get("ui")}/app.js`, document.baseURI).href);
     if (document.getElementById("perijove-app")) return;  // the page has drawn it
-    const sheet = Object.assign(document.createElement("link"), { rel: "stylesheet", href: `${model.get("ui")}/app.css` });
-    document.head.append(sheet);
+    const sheet = { rel: "stylesheet", href: `${model.get("ui")}/app.css` };
+    document.head.append(Object.assign(document.createElement("link"), sheet));
     await app.mount(el, model.get("base"));
   },
 };

@@ -1,7 +1,7 @@
 // The session's server: JSON in, JSON out. What goes wrong is an object, never an exception that nobody shows.
 
 // Jupyter's protection against requests of other sites: the cookie's value comes back in a header.
-const xsrf = () => decodeURIComponent(document.cookie.match(/(?:^|; )_xsrf=([^;]*)/)?.[1] ?? "");
+export const xsrf = () => decodeURIComponent(document.cookie.match(/(?:^|; )_xsrf=([^;]*)/)?.[1] ?? "");
 
 export function client(base) {
   // `{ error: "offline" }` where the session cannot be reached; a refusal has `error`, `message`, `values`, `faults`.

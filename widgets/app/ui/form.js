@@ -98,8 +98,7 @@ export function makeForm(say, facts, ask, started) {
 
   function drawEstimate(found) {
     const needs = found.needs;
-    const offer = (found.offers ?? []).find((one) => one.id === found.recommended) ?? (found.offers ?? []).find((one) => one.ready);
-    const cost = offer?.cost ?? null;
+    const cost = places(found).find((one) => isBest(found, one))?.cost ?? null;
     takes.replaceChildren(...[
       fact(_("It takes about"), fmt.span(needs.seconds)),
       fact(_("Cores"), fmt.number(found.small ? Math.min(needs.cores, facts.cores || needs.cores) : needs.cores)),
@@ -111,16 +110,24 @@ export function makeForm(say, facts, ask, started) {
     drawPlaces(found);
   }
 
+  // Where a large run could go: the best first, and no place that is known to lack a code.
+  function places(found) {
+    const fit = (found.offers ?? []).filter((one) => one.fits && one.place !== "missing");
+    return [...fit.filter((one) => isBest(found, one)), ...fit.filter((one) => !isBest(found, one))].slice(0, 4);
+  }
+  const isBest = (found, one) => one.centre === found.recommended?.centre && one.queue === found.recommended?.queue;
+
   function drawPlaces(found) {
-    const ready = found.small ? [] : (found.offers ?? []).filter((one) => one.ready !== false && !(one.faults ?? []).length).slice(0, 4);
     const group = newId("place");
-    where.replaceChildren(...ready.map((one, place) => {
-      const radio = h("input", { type: "radio", name: group, value: String(place) });
-      radio.checked = one.id === found.recommended || (place === 0 && !found.recommended);
+    const before = where.querySelector("input:checked")?.value;
+    const rows = (found.small ? [] : places(found)).map((one, at) => {
+      const radio = h("input", { type: "radio", name: group, value: `${one.centre} · ${one.queue}` });
+      radio.checked = before ? radio.value === before : at === 0;
       radio.offer = one;
-      const name = [one.centre_name ?? one.centre, one.queue_name ?? one.queue].map((word) => (typeof word === "object" ? text(word) : word)).filter(Boolean).join(" · ");
-      return h("label", { class: "pja-Option" }, radio, h("span", {}, fmt.commas([name, one.cost ? fmt.money(one.cost) : ""].filter(Boolean))));
-    }));
+      return h("label", { class: "pja-Option" }, radio, h("span", {}, fmt.commas([radio.value, one.cost ? fmt.money(one.cost) : ""].filter(Boolean))));
+    });
+    where.replaceChildren(...rows);
+    if (!found.small && found.gateway && !rows.length) put(note, _("No centre can take a run of this size now: make it smaller."));
   }
 
   // JupyterLab and Voila may take Enter for themselves.

@@ -1,5 +1,6 @@
 // The page's own script: draws the form at once, says what is wrong where it cannot, and has Voila begin after that.
 
+import { xsrf } from "./api.js";
 import { mount } from "./app.js";
 
 // Seconds after which it is said that it takes long.
@@ -16,9 +17,19 @@ window.display_cells = window.voila_finish = () => {};
 
 // The notebook's other widgets. Without them the form works.
 function voila() {
-  const all = JSON.parse(document.getElementById("perijove-voila").textContent);
+  const all = JSON.parse(document.getElementById("perijove-voila")?.textContent ?? "[]");
   for (const src of all) document.body.append(Object.assign(document.createElement("script"), { src, async: false }));
 }
+
+// Who leaves gives the kernel back at once: others may wait for one. What is lost on the way is culled later.
+addEventListener("pagehide", () => {
+  const kernel = JSON.parse(document.getElementById("jupyter-config-data")?.textContent ?? "{}").kernelId;
+  if (!kernel) return;
+  const address = new URL(`../voila/api/shutdown/${kernel}`, new URL(main.dataset.base, location.href));
+  fetch(address, { method: "POST", keepalive: true, credentials: "same-origin", headers: { "X-XSRFToken": xsrf() } }).catch(() => {});
+});
+// From the browser's memory a page would come back without its kernel: it is made anew.
+addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 
 try {
   await mount(document.getElementById("perijove-app"), main.dataset.base);
@@ -29,5 +40,7 @@ try {
 } finally {
   clearTimeout(slow);
 }
-// The form is painted first: what follows is a hundred files.
-requestAnimationFrame(() => setTimeout(voila, 50));
+// The form is painted first: what follows is a hundred files. The end of the page comes once its kernel is there.
+const begin = () => requestAnimationFrame(() => setTimeout(voila, 50));
+if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", begin);
+else begin();

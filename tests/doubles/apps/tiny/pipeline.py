@@ -5,6 +5,7 @@ import math
 import struct
 import time
 import zlib
+from pathlib import Path
 
 from perijove.spawners.apps.progress import report
 from perijove.spawners.apps.steps import Call, Step, Unfit
@@ -19,13 +20,13 @@ def steps(case):
 
 def grow(case):
     counts = case.inputs["counts"]
-    words = open(counts).read().split()
+    words = Path(counts).read_text().split()
     try:
         size = float(words[0])
     except (IndexError, ValueError):
         raise Unfit("The first counts hold no number.", "初始计数中没有数字。", "counts") from None
     rate, ricker = case.inputs["rate"], case.inputs["model"] == "ricker"
-    with open("sizes.txt", "w") as out:
+    with Path("sizes.txt").open("w") as out:
         for year in range(case.inputs["years"]):
             size = size * math.exp(rate * (1 - size)) if ricker else rate * size * (1 - size)
             out.write(f"{size!r}\n")
@@ -35,31 +36,26 @@ def grow(case):
 
 
 def show(case):
-    import os
-
     sizes = [float(line) for line in case.file("sizes.txt").read_text().split()]
-    os.makedirs("results", exist_ok=True)
-    with open("results/sizes.csv", "w", newline="") as out:
+    Path("results").mkdir(exist_ok=True)
+    with Path("results/sizes.csv").open("w", newline="") as out:
         rows = csv.writer(out)
         rows.writerow(["year", "size"])
         rows.writerows(enumerate(sizes, 1))
-    open("results/curve.png", "wb").write(picture(sizes))
+    Path("results/curve.png").write_bytes(picture(sizes))
     low, high = case.inputs["window"]
     kept = sizes[low:high] or sizes
     mean = 100 * sum(kept) / len(kept)
+    alt = {"en": f"The colony tends to {mean:.0f} %", "zh": f"菌落趋于 {mean:.0f} %"}
+    reading = {
+        "en": f"On average the colony fills {mean:.0f} % of its place.",
+        "zh": f"菌落平均占据其空间的 {mean:.0f} %。",
+    }
     return {
         "numbers": {"mean": mean},
-        "figures": {
-            "curve": {
-                "file": "curve.png",
-                "alt": {"en": f"The colony tends to {mean:.0f} %", "zh": f"菌落趋于 {mean:.0f} %"},
-            }
-        },
+        "figures": {"curve": {"file": "curve.png", "alt": alt}},
         "tables": {"sizes": "sizes.csv"},
-        "reading": {
-            "en": f"On average the colony fills {mean:.0f} % of its place.",
-            "zh": f"菌落平均占据其空间的 {mean:.0f} %。",
-        },
+        "reading": reading,
     }
 
 
