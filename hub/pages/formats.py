@@ -12,6 +12,8 @@ from babel.lists import format_list
 from babel.numbers import format_decimal, format_percent
 from perijove.hub.pages.languages import Language
 from perijove.hub.pages.words import FAULTS, N_, OTHER_FAULT
+from perijove.spawners.apps.inputwords import WORDS, words
+from perijove.spawners.request import Fault
 
 #: Short units for forecasts and waits: what a person says of a time that is not exact.
 BRIEF = ((86400, N_("{n} d")), (3600, N_("{n} h")), (60, N_("{n} min")))
@@ -138,6 +140,18 @@ class Formats:
             except (KeyError, IndexError, ValueError):
                 pass
         return self.language.gettext(OTHER_FAULT).format(message=str(fault.get("message", code))[:500])
+
+    def input_fault(self, fault: Mapping[str, Any]) -> str:
+        """What is wrong with an input of an app, in the person's language."""
+        code, values = str(fault.get("code", "")), dict(fault.get("values") or {})
+        if code not in WORDS:
+            return self.fault(fault)
+        return words(Fault("", code, str(fault.get("message", ""))[:LONGEST], values), self.language.tag)
+
+    def run_time(self, seconds: float) -> str:
+        """About how long a run takes: below a minute in seconds, by fives."""
+        time = self.duration(max(1, round(seconds / 5) * 5)) if seconds < 55 else self.brief(seconds)
+        return self.language.gettext("about {time}").format(time=time)
 
     def _values(self, field: str, values: Mapping[str, Any]) -> dict[str, str]:
         """The values of a fault in the units of its field; texts are cut, templates turn them into harmless HTML."""
