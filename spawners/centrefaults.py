@@ -1,4 +1,4 @@
-"""What is wrong with the description of a centre, in words an operator can act on.
+"""What is wrong with the description of a centre (or of an app), in words an operator can act on.
 
 pydantic knows what is wrong; this module says where it stands (file and line), what was given (shortened, with
 control and bidi characters made visible), what is allowed, and which key or value was probably meant.
@@ -75,23 +75,23 @@ def nearest(word: Any, known: Iterable[str]) -> str:
     return by_folded[close[0]] if close else ""
 
 
-def explain(file: str, line: int, error: Mapping[str, Any]) -> CentreFault:
-    """One error of pydantic's, in words. `error` is an entry of `ValidationError.errors()`."""
+def explain(file: str, line: int, error: Mapping[str, Any], root: type[BaseModel] = Centre) -> CentreFault:
+    """One error of pydantic's, in words. `error` is an entry of `ValidationError.errors()` of the model `root`."""
     key, kind, context = tuple(error["loc"]), str(error["type"]), error.get("ctx") or {}
     if key and key[-1] == "[key]":
         key = key[:-1]
     if kind == "extra_forbidden":
-        known = sorted(_model(key[:-1]).model_fields)
+        known = sorted(field.alias or name for name, field in _model(root, key[:-1]).model_fields.items())
         message = f"is not a key of {_table(key[:-1])}"
         return CentreFault(file, line, key_text(key), message, "", ", ".join(known), nearest(key[-1], known))
     if kind == "missing":
-        return CentreFault(file, line, key_text(key), "is missing", "", _purpose(key))
+        return CentreFault(file, line, key_text(key), "is missing", "", _purpose(root, key))
     given = visible(error.get("input"), 80)
     if kind == "literal_error":
-        known = _choices(key)
+        known = _choices(root, key)
         message = "is none of the words allowed here"
         return CentreFault(file, line, key_text(key), message, given, ", ".join(known), nearest(error["input"], known))
-    return CentreFault(file, line, key_text(key), _message(kind, context, error["msg"]), given, _purpose(key))
+    return CentreFault(file, line, key_text(key), _message(kind, context, error["msg"]), given, _purpose(root, key))
 
 
 def _message(kind: str, context: Mapping[str, Any], default: str) -> str:
@@ -126,16 +126,16 @@ def _table(key: Key) -> str:
     return f"[{key_text(key)}]" if key else "the file's top level"
 
 
-def _purpose(key: Key) -> str:
+def _purpose(root: type[BaseModel], key: Key) -> str:
     """What the field at `key` is for, from its own description."""
     names = [part for part in key if isinstance(part, str)]
-    field = _model(key[:-1]).model_fields.get(names[-1]) if names else None
+    field = _model(root, key[:-1]).model_fields.get(names[-1]) if names else None
     return " ".join((field.description or "").split()) if field else ""
 
 
-def _model(key: Key) -> type[BaseModel]:
+def _model(root: type[BaseModel], key: Key) -> type[BaseModel]:
     """The model of the table at `key`; of the nearest one around it that has a model."""
-    model: type[BaseModel] = Centre
+    model = root
     for part in key:
         field = model.model_fields.get(part) if isinstance(part, str) else None
         model = next(_models(field.annotation), model) if field else model
@@ -149,6 +149,6 @@ def _models(annotation: Any) -> Iterator[Any]:
         yield from _models(argument)
 
 
-def _choices(key: Key) -> list[str]:
-    field = _model(key[:-1]).model_fields.get(str(key[-1]))
+def _choices(root: type[BaseModel], key: Key) -> list[str]:
+    field = _model(root, key[:-1]).model_fields.get(str(key[-1]))
     return [str(choice) for choice in get_args(field.annotation)] if field else []

@@ -8,8 +8,6 @@ never trusted to be short, to be text, or to be TOML.
 from __future__ import annotations
 
 import hashlib
-import re
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +17,9 @@ from perijove.spawners.batch import programs
 from perijove.spawners.centre import Centre, inconsistencies, parse
 from perijove.spawners.centrefaults import MOST_FAULTS, CentreFault, CentreFaults, explain, key_text, nearest
 from perijove.spawners.tomllines import Key, Lines
+from perijove.spawners.tomltext import MOST_BYTES, text_of, toml_of
 from perijove.spawners.visible import visible
 from pydantic import ValidationError
-
-#: A description has some kilobytes; beyond this it is another file. Bytes, and characters of one line.
-MOST_BYTES, LONGEST_LINE = 1 << 20, 8_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,45 +66,12 @@ def read(file: Path) -> Read:
         return Read(file, "", None, (CentreFault(name, 1, "", f"cannot be read: {error.strerror}"),))
     mark = hashlib.sha256(raw).hexdigest()
     try:
-        text = _text(name, raw)
-        data = _toml(name, text)
+        text = text_of(name, raw)
+        data = toml_of(name, text)
     except CentreFaults as error:
         return Read(file, mark, None, error.faults)
     centre, faults = _centre(name, text, data)
     return Read(file, mark, centre, tuple(faults))
-
-
-def _text(name: str, raw: bytes) -> str:
-    if len(raw) > MOST_BYTES:
-        raise CentreFaults([CentreFault(name, 1, "", f"is larger than {MOST_BYTES >> 20} MiB: no description is")])
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        given = raw[error.start : error.start + 4].hex(" ")
-        raise CentreFaults(
-            [CentreFault(name, line, "", "is not UTF-8 text", given, "save the file as UTF-8")]
-        ) from None
-    for number, line_text in enumerate(text.split("\n"), 1):
-        if len(line_text) > LONGEST_LINE:
-            message = f"has a line of more than {LONGEST_LINE:,} characters"
-            raise CentreFaults([CentreFault(name, number, "", message, visible(line_text, 60))])
-    return text
-
-
-def _toml(name: str, text: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        message = str(error)
-        place = re.search(r"\(at line (\d+), column (\d+)\)$", message)
-        lines = text.split("\n")
-        line = min(int(place[1]) if place else len(lines), len(lines))
-        words = message[: place.start()] if place else message.removesuffix("(at end of document)")
-        fault = CentreFault(name, line, "", f"is not TOML: {visible(words.strip(), 200)}", visible(lines[line - 1], 80))
-    except (RecursionError, ValueError):
-        fault = CentreFault(name, 1, "", "is not TOML that can be read: nested too deeply, or a number too long")
-    raise CentreFaults([fault])
 
 
 def _centre(name: str, text: str, data: dict[str, Any]) -> tuple[Centre | None, list[CentreFault]]:
