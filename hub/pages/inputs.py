@@ -47,6 +47,8 @@ class InputField:
     faults: tuple[Json, ...] = ()
     #: (name, title) of the app's data sets, for a file.
     datasets: tuple[tuple[str, str], ...] = ()
+    #: The field, and its value, with which it is shown; None: always.
+    condition: tuple[str, str] | None = None
 
     @property
     def name(self) -> str:
@@ -121,12 +123,6 @@ class InputField:
         return " ".join(part for part in parts if part)
 
     @property
-    def condition(self) -> tuple[str, str] | None:
-        """The field and the value with which it is shown; None: always."""
-        rule = self.data.get("shown_if")
-        return (f"{PREFIX}{rule['input']}", plain(rule.get("equals"))) if rule else None
-
-    @property
     def words(self) -> str:
         """The value in words, for a list of the inputs."""
         unit = f" {self.text('unit')}" if self.text("unit") else ""
@@ -150,48 +146,57 @@ def datasets_of(app: Json, language: Language) -> tuple[tuple[str, str], ...]:
 
 def fields_of(app: Json, values: Mapping[str, Any], language: Language, faults: Sequence[Json] = ()) -> list[InputField]:
     """The fields of a form with `values`; an input without one has its default."""
-    sets = datasets_of(app, language)
+    sets, rows = datasets_of(app, language), {str(one["name"]): one for one in app.get("inputs") or ()}
     return [
         InputField(
             one,
-            values.get(str(one["name"]), one.get("default")),
+            values.get(name, one.get("default")),
             language,
-            tuple(fault for fault in faults if fault.get("field") == one["name"]),
-            sets,
+            tuple(fault for fault in faults if fault.get("field") == name),
+            tuple(pair for pair in sets if not one.get("data") or pair[0] in one["data"]),
+            _condition(one.get("shown_if"), rows),
         )
-        for one in app.get("inputs") or ()
+        for name, one in rows.items()
     ]
 
 
+def _condition(rule: Json | None, rows: Mapping[str, Json]) -> tuple[str, str] | None:
+    if not rule:
+        return None
+    name, equals = f"{PREFIX}{rule['input']}", rule.get("equals")
+    if (rows.get(rule["input"]) or {}).get("type") == "choices":
+        return f"{name}.{plain(equals)}", "1"
+    return name, str(int(equals)) if isinstance(equals, bool) else plain(equals)
+
+
 def inputs_of(app: Json, form: Mapping[str, str]) -> dict[str, Any]:
-    """The inputs that a form's fields say; those that the form did not show, and empty optional ones, are left out."""
+    """The inputs that a form's fields say; one that is not asked for is left out, an empty one is ""."""
     rows = {str(one["name"]): one for one in app.get("inputs") or ()}
     read = {name: _value(one, form) for name, one in rows.items()}
 
     def there(name: str) -> bool:
         rule = rows[name].get("shown_if")
-        return not rule or plain(read.get(rule["input"])) == plain(rule.get("equals"))
+        if not rule:
+            return True
+        other, equals = read.get(rule["input"]), rule.get("equals")
+        return equals in other if isinstance(other, list) else other == equals
 
-    return {name: value for name, value in read.items() if value is not None and there(name)}
+    return {name: value for name, value in read.items() if there(name)}
 
 
 def _value(one: Json, form: Mapping[str, str]) -> Any:
     name, kind = f"{PREFIX}{one['name']}", str(one.get("type") or "text")
     if kind in PARTS:
         given = [form.get(f"{name}.{part}", "").strip() for part, _words in PARTS[kind]]
-        return [number_of(text) for text in given] if any(given) else None
+        return [number_of(text) for text in given] if any(given) else ""
     if kind == "choices":
         rows = [plain(row.get("value")) for row in one.get("choices") or ()]
         return _as_chosen(one, [value for value in rows if form.get(f"{name}.{value}")])
     text = form.get(name, "").strip()
     if kind == "boolean":
         return text == "1"
-    if kind == "file" and form.get(f"{name}.path", "").strip() and text in ("", "own"):
-        return form[f"{name}.path"].strip()
-    if kind == "file" and text == "own":
-        return None
-    if not text:
-        return None
+    if kind == "file":
+        return form.get(f"{name}.path", "").strip() if text in ("", "own") else text
     if kind == "choice":
         return _as_chosen(one, [text])[0]
     return number_of(text) if kind in ("integer", "number") else text

@@ -384,12 +384,14 @@ def short(fmt: Formats, value: Any) -> str:
 
 
 def tolerance(fmt: Formats, allowed: Any) -> str:
-    """What a difference may be."""
-    if isinstance(allowed, Mapping):
-        return f"± {plain(allowed.get('absolute'))}"
-    if isinstance(allowed, int | float) and allowed:
-        return f"± {plain(float(allowed) * 100)} %"
-    return fmt.language.gettext("none")
+    """What a difference may be: a part of the value, an amount, or either."""
+    parts = allowed if isinstance(allowed, Mapping) else {"relative": allowed}
+    words = []
+    if isinstance(part := parts.get("relative"), int | float) and part:
+        words.append(f"± {plain(float(part) * 100)} %")
+    if isinstance(amount := parts.get("absolute"), int | float) and amount:
+        words.append(f"± {plain(amount)}")
+    return " / ".join(words) or fmt.language.gettext("none")
 
 
 def run_view(data: Json, language: Language, centres: Mapping[str, Json], mark: Mark, app: Json | None = None, path: str = "") -> RunView:
