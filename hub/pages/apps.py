@@ -66,14 +66,26 @@ async def _opening(site: Site, person: Person, app: Json, fmt: Formats, centres:
     return {"offers": offers, "fields": fields | {"server": await free_name(api, person.name, str(app["name"]))}}
 
 
-def _example(view: AppView, site: Site, person: Person) -> RunView | None:
+def _example(view: AppView, site: Site) -> RunView | None:
     """The example as the results of a run, whose files are the app's own."""
     example = view.data.get("example") or {}
     if not view.example:
         return None
-    row = {"id": "", "app": view.name, "inputs": example.get("inputs") or {}, "report": example["report"], "state": "done"}
-    mark = lambda path: site.picture(person, path.replace("/files/", "/"))  # noqa: E731
-    return run_view(row, view.language, view.centres, mark, view.data, f"{view.path}/example")
+    row = {
+        "id": "",
+        "app": view.name,
+        "inputs": example.get("inputs") or {},
+        "report": example["report"],
+        "state": "done",
+    }
+    return run_view(
+        row,
+        view.language,
+        view.centres,
+        lambda path: f"{site.config.prefix}{path.replace('/files/', '/', 1)}",
+        view.data,
+        f"{view.path}/example",
+    )
 
 
 def routes(router: APIRouter, site: Site) -> None:
@@ -84,7 +96,7 @@ def routes(router: APIRouter, site: Site) -> None:
         person = await site.person(request)
         api, language = site.api(person), language_of(request)
         centres = await api.centres()
-        views = [app_view(row, language, centres, lambda path: site.picture(person, path)) for row in await AppsApi(api).apps()]
+        views = [app_view(row, language, centres) for row in await AppsApi(api).apps()]
         words, domain = request.query_params.get("q", "")[:200], request.query_params.get("domain", "")
         domain = domain if domain in DOMAINS else ""
         shown = {view.name for view in found(views, words, domain)}
@@ -98,15 +110,21 @@ def routes(router: APIRouter, site: Site) -> None:
         person = await site.person(request)
         api, language = site.api(person), language_of(request)
         app, centres, fmt = await AppsApi(api).app(name), await api.centres(), Formats(language)
-        view = app_view(app, language, centres, lambda path: site.picture(person, path))
-        values = {"view": view, "example": _example(view, site, person), "inputs": fields_of(app, {}, language)}
+        view = app_view(app, language, centres)
+        values = {"view": view, "example": _example(view, site), "inputs": fields_of(app, {}, language)}
         values |= {"datasets": dict(datasets_of(app, language))} | await _opening(site, person, app, fmt, centres)
-        links = {one: view.start_query(**{k: v for k, v in values["fields"].items() if k not in ("kind", "server", f"{OPTION}app")}, **{f"{OPTION}inputs": json.dumps(dict(preset_inputs(app, one)), separators=(",", ":"))}) for one, _title, _help in view.presets}
+        links = {
+            one: view.start_query(
+                **{k: v for k, v in values["fields"].items() if k not in ("kind", "server", f"{OPTION}app")},
+                **{f"{OPTION}inputs": json.dumps(dict(preset_inputs(app, one)), separators=(",", ":"))},
+            )
+            for one, _title, _help in view.presets
+        }
         return site.page(request, "app.html", values | {"preset_links": links}, person=person)
 
     @router.get("/apps/{name}/picture")
     async def face(request: Request, name: str) -> Response:
-        api = AppsApi(site.api(await site.onlooker(request)))
+        api = AppsApi(site.api(None))
         answer = await api.picture(name, "picture")
         media = answer.headers.get("Content-Type", "").partition(";")[0]
 
@@ -117,5 +135,5 @@ def routes(router: APIRouter, site: Site) -> None:
 
     @router.get("/apps/{name}/example/{path:path}")
     async def example(request: Request, name: str, path: str) -> Response:
-        api = AppsApi(site.api(await site.onlooker(request)))
+        api = AppsApi(site.api(None))
         return await picture(path, lambda: api.picture(name, f"example/{path}"))

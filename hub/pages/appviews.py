@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -16,8 +16,6 @@ from perijove.hub.pages.views import centre_name, text_in
 from perijove.hub.pages.words import Look
 
 Json = Mapping[str, Any]
-#: Gives a picture's address below the pages the mark that lets an `<img>` show it.
-Mark = Callable[[str], str]
 #: The end of a first sentence.
 _SENTENCE = re.compile(r"(?<=[.!?])\s|(?<=[。！？])")
 
@@ -52,7 +50,11 @@ class PlaceView:
         found = []
         for one in self.data.get("missing") or ():
             how = one.get("how") or {}
-            ways = [self.language.gettext(words).format(how=str(how[key])[:200]) for key, words in HOW.items() if how.get(key)]
+            ways = [
+                self.language.gettext(words).format(how=str(how[key])[:200])
+                for key, words in HOW.items()
+                if how.get(key)
+            ]
             found.append((str(one.get("code") or "")[:60], ways))
         return found
 
@@ -64,7 +66,6 @@ class AppView:
     data: Json
     language: Language
     centres: Mapping[str, Json]
-    mark: Mark
 
     @property
     def name(self) -> str:
@@ -103,8 +104,8 @@ class AppView:
 
     @property
     def picture(self) -> str:
-        """The address of its picture; "" if it has none."""
-        return self.mark(f"{self.path}/picture") if self.data.get("picture") else ""
+        """The address of its picture, below the pages; "" if it has none."""
+        return f"{self.path}/picture" if self.data.get("picture") else ""
 
     @property
     def words(self) -> str:
@@ -119,7 +120,10 @@ class AppView:
     @property
     def places(self) -> list[PlaceView]:
         """Where it can run: the ready centres first."""
-        rows = [PlaceView(row, centre_name(row.get("centre"), self.centres, self.language), self.language) for row in self.data.get("places") or ()]
+        rows = [
+            PlaceView(row, centre_name(row.get("centre"), self.centres, self.language), self.language)
+            for row in self.data.get("places") or ()
+        ]
         return sorted(rows, key=lambda place: list(PLACES).index(place.state))
 
     @property
@@ -152,7 +156,7 @@ class AppView:
         if usual.get("seconds"):
             parts.append(fmt.run_time(float(usual["seconds"])))
         if usual.get("price_high") is not None:
-            parts.append(prices(fmt, int(usual.get("price_low") or 0), int(usual["price_high"])))
+            parts.append(fmt.money_between(int(usual.get("price_low") or 0), int(usual["price_high"])))
         return " · ".join(parts)
 
     @property
@@ -173,24 +177,15 @@ class AppView:
         return ((self.data.get("example") or {}).get("report") or {}).get("results")
 
 
-def prices(fmt: Formats, low: int, high: int) -> str:
-    """From `low` to `high` micro-credits."""
-    if fmt.money(low) == fmt.money(high):
-        return fmt.money(high)
-    return fmt.language.gettext("{low} to {high}").format(low=fmt.money(low), high=fmt.money(high))
-
-
-def app_view(data: Json, language: Language, centres: Mapping[str, Json], mark: Mark) -> AppView:
+def app_view(data: Json, language: Language, centres: Mapping[str, Json]) -> AppView:
     """`data` as pages show it."""
-    return AppView(data, language, centres, mark)
+    return AppView(data, language, centres)
 
 
 def found(apps: Sequence[AppView], words: str, domain: str) -> list[AppView]:
     """The apps of a domain ("": of all) with all the `words` in them."""
     wanted = words.casefold().split()
-    return [
-        app for app in apps if (not domain or app.domain == domain) and all(word in app.words for word in wanted)
-    ]
+    return [app for app in apps if (not domain or app.domain == domain) and all(word in app.words for word in wanted)]
 
 
 def only_where(answer: Json, app: Json) -> dict[str, Any]:
@@ -202,13 +197,27 @@ def only_where(answer: Json, app: Json) -> dict[str, Any]:
     fault = {"field": "centre", "code": "app-missing", "message": "", "values": {}, "fix": None}
     rows = []
     for row in answer.get("offers") or ():
-        state = states.get(str(row.get("centre")), "unknown")
+        state, shown = states.get(str(row.get("centre")), "unknown"), dict(row)
         if row.get("fits") and state == "missing":
-            row = {"centre": row["centre"], "queue": row["queue"], "fits": False, "faults": [fault], "as_of": row.get("as_of")}
-        rows.append({**row, "ready": state == "ready"})
+            shown = {
+                "centre": row["centre"],
+                "queue": row["queue"],
+                "fits": False,
+                "faults": [fault],
+                "as_of": row.get("as_of"),
+            }
+        rows.append({**shown, "ready": state == "ready"})
     rows.sort(key=lambda row: (not row.get("fits"), not row["ready"]))
     best = answer.get("recommended")
     good = [row for row in rows if row.get("fits")]
-    if best and not any((row["centre"], row["queue"]) == (best["centre"], best["queue"]) for row in good if row["ready"] or not good[0]["ready"]):
-        best = {"centre": good[0]["centre"], "queue": good[0]["queue"], "reasons": [{"code": "app-ready", "values": {}}]} if good else None
+    if best and not any(
+        (row["centre"], row["queue"]) == (best["centre"], best["queue"])
+        for row in good
+        if row["ready"] or not good[0]["ready"]
+    ):
+        best = (
+            {"centre": good[0]["centre"], "queue": good[0]["queue"], "reasons": [{"code": "app-ready", "values": {}}]}
+            if good
+            else None
+        )
     return {**answer, "offers": rows, "recommended": best}

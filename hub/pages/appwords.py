@@ -38,6 +38,8 @@ UNKNOWN = Look(
     N_("Nothing was heard of it for a while. The run goes on by itself; its state is shown here when it is known."),
 )
 
+CANCELLING = Look(N_("Being cancelled"), "circle-stop", "calm", N_("The run is told to stop."))
+
 STEPS = {
     "waiting": Look(N_("Waiting"), "hourglass-half", "calm"),
     "running": Look(N_("Running"), "circle-play", "move"),
@@ -108,7 +110,7 @@ VERDICTS = {
         N_("The results differ"),
         "not-equal",
         "bad",
-        N_("At least one difference is larger than the app allows. Compare versions of the codes before you rely on it."),
+        N_("At least one difference is larger than the app allows. Compare the versions of the codes first."),
     ),
     "unknown": Look(
         N_("Not compared yet"), "circle-question", "calm", N_("There is not enough of both runs to compare them.")
@@ -130,16 +132,19 @@ PLACES = {
 }
 #: How a code gets to a centre, by the manifest's key; `{how}` is the module, package or image.
 HOW = {
-    "module": N_("module load {how}"),
-    "apt": N_("apt-get install {how}"),
-    "pypi": N_("pip install {how}"),
-    "container": N_("container {how}"),
+    "module": "module load {how}",
+    "apt": "apt-get install {how}",
+    "pypi": "pip install {how}",
+    "container": N_("container image {how}"),
 }
 
 #: What a link of a run allows.
 MODES = {
     "view": (N_("Look at it"), N_("Whoever has the link sees results, inputs and steps, without signing in.")),
-    "rerun": (N_("Look at it and run it"), N_("People with an account here can also run it themselves, at their cost.")),
+    "rerun": (
+        N_("Look at it and run it"),
+        N_("People with an account here can also run it themselves, at their cost."),
+    ),
 }
 #: Days for which a link can be open.
 DAYS = (1, 7, 30, 90)

@@ -36,13 +36,28 @@ def rows_of(found: Json, a: RunView, b: RunView) -> dict[str, Any]:
         return {name: fields.get(name) or plain_words(value) for name, value in given.items()}
 
     ours, theirs = worded(a, "a"), worded(b, "b")
-    inputs = [(title(row), ours[str(row["name"])], theirs[str(row["name"])], row.get("a") != row.get("b")) for row in found.get("inputs") or ()]
+    inputs = [
+        (title(row), ours[str(row["name"])], theirs[str(row["name"])], row.get("a") != row.get("b"))
+        for row in found.get("inputs") or ()
+    ]
     numbers = []
     for row in found.get("numbers") or ():
         more = difference(row.get("a"), row.get("b"))
-        words = "" if more is None else f"{'+' if more > 0 else '−' if more < 0 else '±'}{figure(fmt, abs(more))}"
-        numbers.append((title(row), text_in(row.get("unit"), language), figure(fmt, row.get("a")), figure(fmt, row.get("b")), words, bool(more)))
-    figures = [(title(row), a.picture(str(row["a"])) if row.get("a") else "", b.picture(str(row["b"])) if row.get("b") else "") for row in found.get("figures") or ()]
+        words = "" if more is None else f"{'+' if more > 0 else '−' if more < 0 else ''}{figure(fmt, abs(more))}"
+        numbers.append(
+            (
+                title(row),
+                text_in(row.get("unit"), language),
+                figure(fmt, row.get("a")),
+                figure(fmt, row.get("b")),
+                words,
+                bool(more),
+            )
+        )
+    figures = [
+        (title(row), a.picture(str(row["a"])) if row.get("a") else "", b.picture(str(row["b"])) if row.get("b") else "")
+        for row in found.get("figures") or ()
+    ]
     return {
         "differing": [row for row in inputs if row[3]],
         "same": [row for row in inputs if not row[3]],
@@ -59,10 +74,14 @@ def routes(router: APIRouter, site: Site) -> None:
     async def compare(request: Request, one: str, other: str) -> Response:
         person = await site.person(request)
         api, language = AppsApi(site.api(person)), language_of(request)
-        found, a, b, centres = await asyncio.gather(api.compare(one, other), api.run(one), api.run(other), api.api.centres())
+        found, a, b, centres = await asyncio.gather(
+            api.compare(one, other), api.run(one), api.run(other), api.api.centres()
+        )
         app = await app_of(api, str(a.get("app") or ""))
         views = [run_view(row, language, centres, lambda path: site.picture(person, path), app) for row in (a, b)]
-        return site.page(request, "compare.html", {"a": views[0], "b": views[1]} | rows_of(found, *views), person=person)
+        return site.page(
+            request, "compare.html", {"a": views[0], "b": views[1]} | rows_of(found, *views), person=person
+        )
 
     @router.get("/runs/{one}/compare")
     async def choose(request: Request, one: str) -> Response:
@@ -72,5 +91,7 @@ def routes(router: APIRouter, site: Site) -> None:
             return RedirectResponse(f"{site.config.prefix}/runs/{one}/compare/{other}", status_code=303)
         row, centres = await api.run(one), await api.api.centres()
         rows = [each for each in await api.runs(person.name, app=str(row.get("app") or "")) if each.get("id") != one]
-        view, *others = [run_view(each, language, centres, lambda path: site.picture(person, path)) for each in (row, *rows)]
+        view, *others = [
+            run_view(each, language, centres, lambda path: site.picture(person, path)) for each in (row, *rows)
+        ]
         return site.page(request, "comparewith.html", {"view": view, "others": others}, person=person)

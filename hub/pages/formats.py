@@ -117,13 +117,21 @@ class Formats:
     def _whole(self, seconds: int, unit: Unit) -> str:
         return format_timedelta(seconds, granularity=unit, threshold=10**9, locale=self.language.locale)
 
-    def money(self, micro: int) -> str:
-        """Credits, with as many decimals as matter."""
+    def credit(self, micro: int) -> str:
+        """How many credits, with as many decimals as matter."""
         credit = micro / 1_000_000
         pattern = "#,##0.00" if credit == 0 or credit >= 0.01 else "#,##0.0000"
-        return self.language.gettext("{amount} credits").format(
-            amount=format_decimal(credit, format=pattern, locale=self.language.locale)
-        )
+        return format_decimal(credit, format=pattern, locale=self.language.locale)
+
+    def money(self, micro: int) -> str:
+        """Credits, with their name."""
+        return self.language.gettext("{amount} credits").format(amount=self.credit(micro))
+
+    def money_between(self, low: int, high: int) -> str:
+        """From `low` to `high` micro-credits."""
+        if self.credit(low) == self.credit(high):
+            return self.money(high)
+        return self.language.gettext("{low} to {high} credits").format(low=self.credit(low), high=self.credit(high))
 
     def time(self, value: datetime) -> str:
         """A moment in UTC; the browser replaces it by the person's own time."""

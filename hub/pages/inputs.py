@@ -86,14 +86,20 @@ class InputField:
         values = self.value if isinstance(self.value, Sequence) and not isinstance(self.value, str) else ()
         gettext = self.language.gettext
         pairs = enumerate(PARTS[self.kind])
-        return [(f"{self.field}.{part}", gettext(words), plain(values[n]) if n < len(values) else "") for n, (part, words) in pairs]
+        return [
+            (f"{self.field}.{part}", gettext(words), plain(values[n]) if n < len(values) else "")
+            for n, (part, words) in pairs
+        ]
 
     @property
     def choices(self) -> list[tuple[str, str, bool]]:
         """Each choice: value, words, chosen."""
         many = self.kind == "choices"
         chosen = [plain(one) for one in (self.value or ())] if many else [plain(self.value)]
-        rows = [(plain(one.get("value")), text_in(one.get("title"), self.language)) for one in self.data.get("choices") or ()]
+        rows = [
+            (plain(one.get("value")), text_in(one.get("title"), self.language))
+            for one in self.data.get("choices") or ()
+        ]
         return [(value, words or value, value in chosen) for value, words in rows]
 
     @property
@@ -103,24 +109,28 @@ class InputField:
 
     @property
     def limits(self) -> str:
-        """What it may be: "1961 to 2099"."""
+        """What it may be, in a sentence."""
         low, high = self.data.get("min"), self.data.get("max")
         gettext = self.language.gettext
         if low is not None and high is not None:
-            return gettext("{low} to {high}").format(low=plain(low), high=plain(high))
+            return gettext("From {low} to {high}.").format(low=plain(low), high=plain(high))
         if low is not None:
-            return gettext("at least {low}").format(low=plain(low))
-        return gettext("at most {high}").format(high=plain(high)) if high is not None else ""
+            return gettext("At least {low}.").format(low=plain(low))
+        return gettext("At most {high}.").format(high=plain(high)) if high is not None else ""
 
     @property
     def hint(self) -> str:
         """Help, limits and formats, in one line."""
         parts = [self.text("help"), self.limits]
         if self.data.get("formats"):
-            parts.append(self.language.gettext("Files: {formats}").format(formats=", ".join(f".{one}" for one in self.data["formats"])))
+            parts.append(
+                self.language.gettext("Files: {formats}.").format(
+                    formats=", ".join(f".{one}" for one in self.data["formats"])
+                )
+            )
         if self.data.get("optional"):
             parts.append(self.language.gettext("May be left empty."))
-        return " ".join(part for part in parts if part)
+        return ("" if self.language.code == "zh" else " ").join(part for part in parts if part)
 
     @property
     def words(self) -> str:
@@ -144,7 +154,9 @@ def datasets_of(app: Json, language: Language) -> tuple[tuple[str, str], ...]:
     return tuple((str(one["name"]), text_in(one.get("title"), language)) for one in app.get("data") or ())
 
 
-def fields_of(app: Json, values: Mapping[str, Any], language: Language, faults: Sequence[Json] = ()) -> list[InputField]:
+def fields_of(
+    app: Json, values: Mapping[str, Any], language: Language, faults: Sequence[Json] = ()
+) -> list[InputField]:
     """The fields of a form with `values`; an input without one has its default."""
     sets, rows = datasets_of(app, language), {str(one["name"]): one for one in app.get("inputs") or ()}
     return [

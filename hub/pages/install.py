@@ -15,7 +15,21 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from fastapi.routing import APIRoute, APIRouter
 from perijove.hub import docs
-from perijove.hub.pages import apps, clusters, comparing, help, home, keys, operator, runform, runs, sharing, signin, start, waiting
+from perijove.hub.pages import (
+    apps,
+    clusters,
+    comparing,
+    help,
+    home,
+    keys,
+    operator,
+    runform,
+    runs,
+    sharing,
+    signin,
+    start,
+    waiting,
+)
 from perijove.hub.pages.api import Refused
 from perijove.hub.pages.config import PagesConfig
 from perijove.hub.pages.context import LoginNeeded, Site, XsrfMissing

@@ -49,7 +49,13 @@ async def estimated(api: AppsApi, app: Json, inputs: Mapping[str, Any]) -> tuple
 
 
 async def form_values(
-    site: Site, request: Request, person: Person, app: Json, inputs: Mapping[str, Any], form: Mapping[str, str], faults: list[Json]
+    site: Site,
+    request: Request,
+    person: Person,
+    app: Json,
+    inputs: Mapping[str, Any],
+    form: Mapping[str, str],
+    faults: list[Json],
 ) -> dict[str, Any]:
     """What the page and its fragment show for `inputs`, with `faults` of an attempt to run."""
     api, language = site.api(person), language_of(request)
@@ -59,7 +65,7 @@ async def form_values(
     faults = faults or wrong
     offers = offers_view(only_where(answer, app), centres, form, fmt) if answer.get("offers") else None
     return {
-        "view": app_view(app, language, centres, lambda path: site.picture(person, path)),
+        "view": app_view(app, language, centres),
         "fields": fields_of(app, inputs, language, faults),
         "faults": [fault for fault in faults if fault.get("field") not in names],
         "needs": answer.get("needs") or {},
@@ -83,7 +89,11 @@ def routes(router: APIRouter, site: Site) -> None:
         if parent:
             run = await api.run(parent)
             inputs = run.get("inputs") or {}
-            form = {"parent": parent, "label": str(run.get("label") or ""), "place": f"{run.get('centre') or ''}/{run.get('queue') or ''}"}
+            form = {
+                "parent": parent,
+                "label": str(run.get("label") or ""),
+                "place": f"{run.get('centre') or ''}/{run.get('queue') or ''}",
+            }
         values = await form_values(site, request, person, app, inputs, form, [])
         return site.page(request, "runform.html", values, person=person)
 

@@ -49,7 +49,9 @@ async def list_values(site: Site, request: Request, person: Person) -> dict[str,
     centres = await api.centres()
     apps = {str(row["name"]): text_in(row.get("title"), language) for row in await AppsApi(api).apps()}
     app, state = asked.get("app", ""), asked.get("state", "")
-    chosen = {k: v for k, v in {"app": app if app in apps else "", "state": state if state in RUNS else ""}.items() if v}
+    chosen = {
+        k: v for k, v in {"app": app if app in apps else "", "state": state if state in RUNS else ""}.items() if v
+    }
     rows = await AppsApi(api).runs(person.name, limit=MOST + 1, **chosen)
     runs = [run_view(row, language, centres, lambda path: site.picture(person, path)) for row in rows[:MOST]]
     values: dict[str, Any] = {"runs": runs, "more": len(rows) > MOST, "apps": apps, "states": RUNS}
@@ -62,7 +64,13 @@ async def run_values(site: Site, request: Request, person: Person, row: Json) ->
     app, centres = await app_of(AppsApi(api), str(row.get("app") or "")), await api.centres()
     view = run_view(row, language, centres, lambda path: site.picture(person, path), app)
     api_root = f"{site.config.prefix}/api/v1"
-    return {"view": view, "mine": row.get("owner") == person.name, "files": f"{api_root}{view.path}", "shared": False, "token": ""}
+    return {
+        "view": view,
+        "mine": row.get("owner") == person.name,
+        "files": f"{api_root}{view.path}",
+        "shared": False,
+        "token": "",
+    }
 
 
 def routes(router: APIRouter, site: Site) -> None:
@@ -92,7 +100,11 @@ def _looks(router: APIRouter, site: Site) -> None:
     @router.get("/runs/{run}/live")
     async def live(request: Request, run: str) -> Response:
         person = await site.person(request)
-        api, seen, after = AppsApi(site.api(person)), request.query_params.get("seen"), request.query_params.get("after", "")
+        api, seen, after = (
+            AppsApi(site.api(person)),
+            request.query_params.get("seen"),
+            request.query_params.get("after", ""),
+        )
         waits = bool(seen) and after.isascii() and after.isdigit() and len(after) < 15
         row = await api.wait(run, int(after), WAIT) if waits else await api.run(run)
         values = await run_values(site, request, person, row)
@@ -111,7 +123,7 @@ def _looks(router: APIRouter, site: Site) -> None:
         row = await AppsApi(site.api(person)).run(run)
         values = await run_values(site, request, person, row)
         view = values["view"]
-        app = app_view(view.app, view.language, view.centres, lambda path: site.picture(person, path))
+        app = app_view(view.app, view.language, view.centres)
         there = [place for place in app.ready if place.id != row.get("centre")]
         return site.page(request, "replay.html", values | {"places": there, "app": app}, person=person)
 

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from babel.numbers import format_decimal, format_scientific
-from perijove.hub.pages.appviews import Mark
-from perijove.hub.pages.appwords import FAILURES, LIVE, OTHER_FAILURE, RELATIONS, RUNS, STEPS, UNKNOWN, VERDICTS
+from babel.numbers import format_decimal
+from perijove.hub.pages.appwords import (
+    CANCELLING,
+    FAILURES,
+    LIVE,
+    OTHER_FAILURE,
+    RELATIONS,
+    RUNS,
+    STEPS,
+    UNKNOWN,
+    VERDICTS,
+)
 from perijove.hub.pages.formats import Formats, clock, moment
 from perijove.hub.pages.inputs import InputField, fields_of, plain
 from perijove.hub.pages.languages import Language
 from perijove.hub.pages.pictures import MEDIA
 from perijove.hub.pages.views import centre_name, text_in
-from perijove.hub.pages.words import Look, Words
+from perijove.hub.pages.words import STAGES, Look, Words
 
 Json = Mapping[str, Any]
+#: Gives a picture's address below the pages the mark that lets an `<img>` show it.
+Mark = Callable[[str], str]
 #: The file that makes the results a record that others can read.
 CRATE = "ro-crate-metadata.json"
 #: Lines and characters of a failed command's words.
 LINES, WIDTH = 20, 400
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def size(fmt: Formats, many: float) -> str:
@@ -39,9 +52,14 @@ def figure(fmt: Formats, value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "–" if value is None else str(value)[:200]
     if isinstance(value, int):
-        return format_decimal(value, locale=fmt.language.locale)
+        return (
+            str(value) if abs(value) < 10_000 else format_decimal(value, locale=fmt.language.locale)
+        )  # 1860 is a year
+    if not math.isfinite(value):
+        return "–"
     if value and not 1e-3 <= abs(value) < 1e7:
-        return format_scientific(value, format="0.###E0", locale=fmt.language.locale)
+        digits, _, power = f"{value:.3e}".partition("e")
+        return f"{digits.rstrip('0').rstrip('.')} × 10{str(int(power)).translate(_RAISED)}"
     whole = len(str(int(abs(value)))) if abs(value) >= 1 else 1
     return format_decimal(value, format="#,##0." + "#" * max(0, 4 - whole), locale=fmt.language.locale)
 
@@ -155,7 +173,19 @@ class RunView:
     @property
     def look(self) -> Look:
         """Word, icon and colour of its state."""
+        if self.live and self.data.get("wanted"):
+            return CANCELLING
         return UNKNOWN if self.unknown_since else RUNS.get(self.state, UNKNOWN)
+
+    @property
+    def stage(self) -> Look | None:
+        """How far the session is that a run waits for."""
+        return STAGES.get(str(self.data.get("stage"))) if self.state == "starting" else None
+
+    @property
+    def problem(self) -> list[str]:
+        """Why no session could be opened for it, in words."""
+        return [self.fmt.input_fault(fault) for fault in self.data.get("problem") or ()]
 
     @property
     def centre(self) -> str:
@@ -249,7 +279,10 @@ class RunView:
     @property
     def numbers(self) -> list[tuple[str, str, str]]:
         """Each number: title, value, unit."""
-        return [(self.title_of(row), figure(self.fmt, row.get("value")), text_in(row.get("unit"), self.language)) for row in self.results.get("numbers") or ()]
+        return [
+            (self.title_of(row), figure(self.fmt, row.get("value")), text_in(row.get("unit"), self.language))
+            for row in self.results.get("numbers") or ()
+        ]
 
     def title_of(self, row: Json) -> str:
         """The title of a result."""
@@ -318,7 +351,12 @@ class RunView:
         """Each input that was used: title and value, in words."""
         given = self.data.get("inputs") or {}
         fields = {field.name: field for field in fields_of(self.app, given, self.language)}
-        return [(fields[name].text("title") or name, fields[name].words) if name in fields else (name, plain_words(value)) for name, value in given.items()]
+        return [
+            (fields[name].text("title") or name, fields[name].words)
+            if name in fields
+            else (name.replace("_", " ").capitalize(), plain_words(value))
+            for name, value in given.items()
+        ]
 
     @property
     def form(self) -> list[InputField]:
@@ -394,7 +432,9 @@ def tolerance(fmt: Formats, allowed: Any) -> str:
     return " / ".join(words) or fmt.language.gettext("none")
 
 
-def run_view(data: Json, language: Language, centres: Mapping[str, Json], mark: Mark, app: Json | None = None, path: str = "") -> RunView:
+def run_view(
+    data: Json, language: Language, centres: Mapping[str, Json], mark: Mark, app: Json | None = None, path: str = ""
+) -> RunView:
     """`data` as pages show it now; `path` is where its files are, if not at the run's own address."""
     here = path or f"/runs/{quote(str(data.get('id') or ''), safe='')}"
     return RunView(data, language, centres, mark, app or {}, here, datetime.now(UTC))

@@ -21,7 +21,7 @@ from perijove.hub.pages.forms import read_form
 from perijove.hub.pages.languages import language_of
 from perijove.hub.pages.people import HubAway, Person
 from perijove.hub.pages.pictures import picture
-from perijove.hub.pages.runs import run_values
+from perijove.hub.pages.runs import app_of, run_values
 from perijove.hub.pages.runviews import run_view
 
 
@@ -33,7 +33,9 @@ def _private(response: Response) -> Response:
     return response
 
 
-async def _page(site: Site, request: Request, person: Person, run: str, made: Json | None, wrong: bool = False) -> Response:
+async def _page(
+    site: Site, request: Request, person: Person, run: str, made: Json | None, wrong: bool = False
+) -> Response:
     api = AppsApi(site.api(person))
     values = await run_values(site, request, person, await api.run(run))
     links = [
@@ -87,7 +89,11 @@ def routes(router: APIRouter, site: Site) -> None:
             if refused.status >= 500:
                 raise
             return _private(site.page(request, "sharedgone.html", {}, person=person, status=404))
-        view = run_view(row, language, {}, lambda address: site.picture(None, address), row.get("form"), path)
+        # What only people with an account may ask for: names of centres, and the app's words for its inputs.
+        api = site.api(person)
+        centres = await api.centres() if person else {}
+        app = await app_of(AppsApi(api), str(row.get("app") or "")) if person else {}
+        view = run_view(row, language, centres, lambda address: site.picture(None, address), app, path)
         values: dict[str, Any] = {"view": view, "mine": False, "shared": True, "token": token}
         values |= {"files": f"{site.config.prefix}/api/v1{path}", "again": _again(row)}
         return _private(site.page(request, "shared.html", values, person=person))

@@ -6,6 +6,7 @@ import importlib.util
 import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -76,7 +77,7 @@ class FakeBroker:
     #: What a centre's answer is changed by.
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     #: Apps and runs.
-    apps: Any = field(default_factory=lambda: fakeapps.FakeApps())
+    apps: Any = field(default_factory=fakeapps.FakeApps)
 
     def add(self, owner: str = "alice", **values: Any) -> dict[str, Any]:
         """A session, queued unless `values` say otherwise."""
@@ -219,7 +220,7 @@ def create(config: PagesConfig = CONFIG) -> tuple[FastAPI, FakeBroker, Site]:
     app = FastAPI()
     _operators(app, broker)
     _api(app, broker)
-    fakeapps.install(app, API, broker.apps, _owner, lambda wish: offers(broker, wish))
+    fakeapps.install(app, API, broker.apps, _owner, partial(offers, broker))
     site = install_site(app, config, lambda: httpx.AsyncClient(transport=httpx.MockTransport(hub)))
     return app, broker, site
 

@@ -1,4 +1,4 @@
-"""The part of the API's double that has apps and runs; its apps are real manifests, so that forms and faults are, too."""
+"""The API's double for apps and runs; its apps are real manifests, so that forms and faults are, too."""
 
 from __future__ import annotations
 
@@ -21,10 +21,15 @@ from perijove.spawners.apps.needs import needs
 from perijove.spawners.request import BadRequest
 
 HERE = Path(__file__).parent / "fakeapps"
-SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 64 36"><rect width="64" height="36" fill="{sky}"/><path d="{path}" fill="none" stroke="#fff" stroke-width="1.5"/></svg>'
+SVG = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 64 36"><rect width="64" height="36" fill="{sky}"/>'
+    '<path d="{path}" fill="none" stroke="#fff" stroke-width="1.5"/></svg>'
+)
 PICTURES = {
     "climate": SVG.format(sky="#1d4f91", path="M0 30 Q10 26 16 27 T32 22 T48 14 T64 4"),
-    "variants": SVG.format(sky="#0d5c3a", path="M0 8 Q8 28 16 18 T32 18 T48 18 T64 18 M0 28 Q8 8 16 18 T32 18 T48 18 T64 18"),
+    "variants": SVG.format(
+        sky="#0d5c3a", path="M0 8 Q8 28 16 18 T32 18 T48 18 T64 18 M0 28 Q8 8 16 18 T32 18 T48 18 T64 18"
+    ),
 }
 
 
@@ -35,7 +40,14 @@ def app(name: str) -> App:
     folder.mkdir()
     (folder / "app.toml").write_text((HERE / f"{name}.toml").read_text(encoding="utf-8"), encoding="utf-8")
     (folder / "picture.svg").write_text(PICTURES[name], encoding="utf-8")
-    cell = {"cell_type": "code", "source": "show()", "metadata": {}, "outputs": [], "execution_count": None, "id": "show"}
+    cell = {
+        "cell_type": "code",
+        "source": "show()",
+        "metadata": {},
+        "outputs": [],
+        "execution_count": None,
+        "id": "show",
+    }
     book = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
     (folder / "app.ipynb").write_text(json.dumps(book))
     (folder / "pipeline.py").write_text("def steps(case):\n    return []\n")
@@ -46,7 +58,9 @@ def app_json(name: str, places: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """An app as the API shows it."""
     found = app(name)
     row = found.model_dump(mode="json", by_alias=True, exclude={"needs", "steps", "outputs", "codes", "data", "inputs"})
-    row |= {key: [{"name": n} | one for n, one in getattr_json(found, key).items()] for key in ("codes", "data", "inputs")}
+    row |= {
+        key: [{"name": n} | one for n, one in getattr_json(found, key).items()] for key in ("codes", "data", "inputs")
+    }
     row |= {"digest": found.digest, "outputs": [], "schema": found.schema(), "picture": f"/apps/{name}/picture"}
     row["example"] = {"inputs": {}, "report": report(name)} if name == "climate" else None
     usual = {"seconds": 20.0, "price_low": 10_000, "price_high": 90_000} if name == "climate" else None
@@ -72,7 +86,12 @@ def png(seed: int, width: int = 480, height: int = 300) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(rows), 6)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + chunk(b"IDAT", zlib.compress(bytes(rows), 6))
+        + chunk(b"IEND", b"")
+    )
 
 
 def text(english: str, chinese: str) -> dict[str, str]:
@@ -81,39 +100,140 @@ def text(english: str, chinese: str) -> dict[str, str]:
 
 def steps(*states: tuple[str, float]) -> list[dict[str, Any]]:
     """Three steps in these states."""
-    titles = [text("Mean over the region", "区域平均"), text("Anomaly against the baseline", "相对基准期的距平"), text("Pictures and reading", "绘图与解读")]
+    titles = [
+        text("Mean over the region", "区域平均"),
+        text("Anomaly against the baseline", "相对基准期的距平"),
+        text("Pictures and reading", "绘图与解读"),
+    ]
     names = ("mean", "anomaly", "report")
     return [
-        {"name": name, "title": title, "state": state, "progress": part, "parts": {"total": 2 if name == "mean" else 1, "done": int(part * 2), "running": 0, "failed": 0}, "seconds": 3.4 * part, "cpu": 3.0, "memory": 210 * 2**20 if part else 0, "tries": 1, "words": ""}
+        {
+            "name": name,
+            "title": title,
+            "state": state,
+            "progress": part,
+            "parts": {"total": 2 if name == "mean" else 1, "done": int(part * 2), "running": 0, "failed": 0},
+            "seconds": 3.4 * part,
+            "cpu": 3.0,
+            "memory": 210 * 2**20 if part else 0,
+            "tries": 1,
+            "words": "",
+        }
         for name, title, (state, part) in zip(names, titles, states, strict=True)
     ]
 
 
 def report(name: str = "climate", seed: int = 0, **more: Any) -> dict[str, Any]:
     """What the runner says of a run that is done."""
-    codes = [{"name": "cdo", "title": "CDO", "version": "2.1.1", "licence": "BSD-3-Clause", "cite": "Schulzweida, U. (2023), doi:10.5281/zenodo.10020800"}, {"name": "xarray", "title": "xarray", "version": "2026.1", "licence": "Apache-2.0", "cite": ""}]
-    data = [{"name": "scenarios", "title": text("Met Office A1B and E1 scenarios", "英国气象局 A1B 与 E1 情景"), "licence": "OGL-UK-3.0", "cite": "Met Office, iris-sample-data"}]
+    codes = [
+        {
+            "name": "cdo",
+            "title": "CDO",
+            "version": "2.1.1",
+            "licence": "BSD-3-Clause",
+            "cite": "Schulzweida, U. (2023), doi:10.5281/zenodo.10020800",
+        },
+        {"name": "xarray", "title": "xarray", "version": "2026.1", "licence": "Apache-2.0", "cite": ""},
+    ]
+    data = [
+        {
+            "name": "scenarios",
+            "title": text("Met Office A1B and E1 scenarios", "英国气象局 A1B 与 E1 情景"),
+            "licence": "OGL-UK-3.0",
+            "cite": "Met Office, iris-sample-data",
+        }
+    ]
     results: dict[str, Any] = {
         "numbers": [
-            {"name": "warming", "title": text("Warming by 2094", "至 2094 年的增温"), "value": 4.8312 + seed / 100, "unit": "°C"},
+            {
+                "name": "warming",
+                "title": text("Warming by 2094", "至 2094 年的增温"),
+                "value": 4.8312 + seed / 100,
+                "unit": "°C",
+            },
             {"name": "years", "title": text("Years used", "所用年数"), "value": 240, "unit": ""},
             {"name": "trend", "title": text("Trend", "趋势"), "value": 0.000512, "unit": "°C"},
         ],
         "figures": [
-            {"name": "line", "file": "line.png", "title": text("Two scenarios, 1860 to 2099", "两种情景，1860—2099 年"), "alt": text("A line that rises slowly until 1980 and fast afterwards.", "一条曲线，1980 年前缓慢上升，之后快速上升。"), "width": 480, "height": 300},
-            {"name": "map", "file": "maps/map of region.png", "title": text("Where it warms most", "增温最大的地区"), "alt": text("A map: the north warms most.", "地图：北部增温最大。"), "width": 480, "height": 300},
+            {
+                "name": "line",
+                "file": "line.png",
+                "title": text("Two scenarios, 1860 to 2099", "两种情景，1860—2099 年"),
+                "alt": text(
+                    "A line that rises slowly until 1980 and fast afterwards.",
+                    "一条曲线，1980 年前缓慢上升，之后快速上升。",
+                ),
+                "width": 480,
+                "height": 300,
+            },
+            {
+                "name": "map",
+                "file": "maps/map of region.png",
+                "title": text("Where it warms most", "增温最大的地区"),
+                "alt": text("A map: the north warms most.", "地图：北部增温最大。"),
+                "width": 480,
+                "height": 300,
+            },
         ],
-        "tables": [{"name": "years", "file": "years.csv", "title": text("Year by year", "逐年结果"), "columns": ["year", "A1B (°C)", "E1 (°C)", "spread", "lower bound", "upper bound"], "rows": [[1860 + n, 0.1 * n, 0.05 * n, 0.4, -0.3, 0.5] for n in range(6)], "count": 240}],
+        "tables": [
+            {
+                "name": "years",
+                "file": "years.csv",
+                "title": text("Year by year", "逐年结果"),
+                "columns": ["year", "A1B (°C)", "E1 (°C)", "spread", "lower bound", "upper bound"],
+                "rows": [[1860 + n, 0.1 * n, 0.05 * n, 0.4, -0.3, 0.5] for n in range(6)],
+                "count": 240,
+            }
+        ],
         "files": [
-            {"file": "line.png", "title": text("The line plot", "折线图"), "bytes": 20_000, "sha256": "a" * 64, "media": "image/png"},
-            {"file": "years.csv", "title": text("Year by year", "逐年结果"), "bytes": 5300, "sha256": "b" * 64, "media": "text/csv"},
-            {"file": "ro-crate-metadata.json", "title": "ro-crate-metadata.json", "bytes": 15_300, "sha256": "c" * 64, "media": "application/json"},
+            {
+                "file": "line.png",
+                "title": text("The line plot", "折线图"),
+                "bytes": 20_000,
+                "sha256": "a" * 64,
+                "media": "image/png",
+            },
+            {
+                "file": "years.csv",
+                "title": text("Year by year", "逐年结果"),
+                "bytes": 5300,
+                "sha256": "b" * 64,
+                "media": "text/csv",
+            },
+            {
+                "file": "ro-crate-metadata.json",
+                "title": "ro-crate-metadata.json",
+                "bytes": 15_300,
+                "sha256": "c" * 64,
+                "media": "application/json",
+            },
         ],
-        "reading": text("In this model and scenario the region is 4.8 degrees warmer around 2094 than it was from 1961 to 1990.", "在该模式和情景下，2094 年前后该区域比 1961—1990 年平均高 4.8 度。"),
-        "limits": text("A projection of one model: other models give other numbers.", "单一模式的预估：其他模式会给出不同数值。"),
+        "reading": text(
+            "In this model and scenario the region is 4.8 degrees warmer around 2094 than it was from 1961 to 1990.",
+            "在该模式和情景下，2094 年前后该区域比 1961—1990 年平均高 4.8 度。",
+        ),
+        "limits": text(
+            "A projection of one model: other models give other numbers.", "单一模式的预估：其他模式会给出不同数值。"
+        ),
     }
-    found: dict[str, Any] = {"version": 1, "state": "done", "progress": 1.0, "left": None, "way": "cdo", "node": "node-17", "cores": 2, "started": 0.0, "ended": 12.0}
-    found |= {"steps": steps(("done", 1.0), ("kept", 1.0), ("done", 1.0)), "failure": None, "codes": codes, "data": data, "results": results}
+    found: dict[str, Any] = {
+        "version": 1,
+        "state": "done",
+        "progress": 1.0,
+        "left": None,
+        "way": "cdo",
+        "node": "node-17",
+        "cores": 2,
+        "started": 0.0,
+        "ended": 12.0,
+    }
+    found |= {
+        "steps": steps(("done", 1.0), ("kept", 1.0), ("done", 1.0)),
+        "failure": None,
+        "codes": codes,
+        "data": data,
+        "results": results,
+    }
     return found | more
 
 
@@ -127,7 +247,14 @@ FAILURE = {
     "advice": text("Take a file whose grid is the scenario's.", "请选用与情景网格一致的文件。"),
     "input": None,
 }
-INPUTS: dict[str, Any] = {"scenario": "A1B", "baseline": [1961, 1990], "region": [-120.0, 30.0, -80.0, 50.0], "smooth": 11, "trend": True, "source": "data:scenarios"}
+INPUTS: dict[str, Any] = {
+    "scenario": "A1B",
+    "baseline": [1961, 1990],
+    "region": [-120.0, 30.0, -80.0, 50.0],
+    "smooth": 11,
+    "trend": True,
+    "source": "data:scenarios",
+}
 
 
 @dataclass
@@ -145,13 +272,55 @@ class FakeApps:
         """A run, done unless `state` says otherwise."""
         now = datetime.now(UTC)
         live = state in ("starting", "running")
-        row: dict[str, Any] = {"id": f"run{len(self.runs):07}", "app": "climate", "app_version": "1.0", "digest": "d" * 64}
-        row |= {"title": text("Climate scenarios", "气候情景"), "label": "", "owner": owner, "centre": "tianjin", "queue": "work"}
-        row |= {"session": None, "server": "climate", "own_session": False, "state": state, "inputs": dict(INPUTS), "language": "en"}
-        row |= {"progress": 0.4 if live else 1.0, "report": report() if state == "done" else None, "price": 200_000, "cost": 12_300, "most": 90_000}
-        row |= {"created": (now - timedelta(minutes=5)).isoformat(), "started": (now - timedelta(minutes=4)).isoformat(), "ended": None if live else now.isoformat()}
-        row |= {"parent": None, "relation": None, "agreement": None, "kept": [], "folder": "perijove/runs/x", "unknown_since": None, "version": 1}
-        row["can"] = ["cancel", "share"] if live else ["resume", "rerun", "delete"] if state == "interrupted" else ["rerun", "delete"] + (["replay", "share"] if state == "done" else [])
+        row: dict[str, Any] = {
+            "id": f"run{len(self.runs):07}",
+            "app": "climate",
+            "app_version": "1.0",
+            "digest": "d" * 64,
+        }
+        row |= {
+            "title": text("Climate scenarios", "气候情景"),
+            "label": "",
+            "owner": owner,
+            "centre": "tianjin",
+            "queue": "work",
+        }
+        row |= {
+            "session": None,
+            "server": "climate",
+            "own_session": False,
+            "state": state,
+            "inputs": dict(INPUTS),
+            "language": "en",
+        }
+        row |= {
+            "progress": 0.4 if live else 1.0,
+            "report": report() if state == "done" else None,
+            "price": 200_000,
+            "cost": 12_300,
+            "most": 90_000,
+        }
+        row |= {
+            "created": (now - timedelta(minutes=5)).isoformat(),
+            "started": (now - timedelta(minutes=4)).isoformat(),
+            "ended": None if live else now.isoformat(),
+        }
+        row |= {
+            "parent": None,
+            "relation": None,
+            "agreement": None,
+            "kept": [],
+            "folder": "perijove/runs/x",
+            "unknown_since": None,
+            "version": 1,
+        }
+        row["can"] = (
+            ["cancel", "share"]
+            if live
+            else ["resume", "rerun", "delete"]
+            if state == "interrupted"
+            else ["rerun", "delete"] + (["replay", "share"] if state == "done" else [])
+        )
         row |= values
         self.runs[row["id"]] = row
         return row
@@ -180,8 +349,8 @@ def _apps(server: FastAPI, api: str, fake: FakeApps, owner: Any, offers: Any) ->
         return app_json(name, fake.places.get(name, {})) if name in fake.names else error(404, "no-app")
 
     @server.get(f"{api}/apps/{{name}}/picture")
-    async def picture(request: Request, name: str) -> Response:
-        return Response(PICTURES[name], media_type="image/svg+xml") if owner(request) else error(401, "login-needed")
+    async def picture(name: str) -> Response:
+        return Response(PICTURES[name], media_type="image/svg+xml")
 
     @server.get(f"{api}/apps/{{name}}/example/{{path:path}}")
     async def example(name: str, path: str) -> Response:
@@ -192,11 +361,29 @@ def _apps(server: FastAPI, api: str, fake: FakeApps, owner: Any, offers: Any) ->
         try:
             wanted = needs(app(name), Inputs(app(name)).parse(body["inputs"]))
         except BadRequest as bad:
-            return {"faults": [{"field": f.field, "code": f.code, "message": f.message, "values": dict(f.values)} for f in bad.faults], "needs": None, "small": False, "offers": [], "recommended": None}
-        wish = {"kind": "app", "cores": wanted.cores, "memory": f"{wanted.memory}M", "walltime": f"{wanted.walltime}s", "prefer": "start"}
+            return {
+                "faults": [
+                    {"field": f.field, "code": f.code, "message": f.message, "values": dict(f.values)}
+                    for f in bad.faults
+                ],
+                "needs": None,
+                "small": False,
+                "offers": [],
+                "recommended": None,
+            }
+        wish = {
+            "kind": "app",
+            "cores": wanted.cores,
+            "memory": f"{wanted.memory}M",
+            "walltime": f"{wanted.walltime}s",
+            "prefer": "start",
+        }
         answer: dict[str, Any] = offers(wish)
         for row in answer["offers"]:
-            row |= {"ready": fake.places.get(name, {}).get(row["centre"], {}).get("state") == "ready", "seconds": wanted.seconds}
+            row |= {
+                "ready": fake.places.get(name, {}).get(row["centre"], {}).get("state") == "ready",
+                "seconds": wanted.seconds,
+            }
             row["cost"] = int(row["price"] * wanted.seconds / wanted.walltime) if row["fits"] else None
         return answer | {"faults": [], "needs": wanted.as_dict(), "small": wanted.small}
 
@@ -208,7 +395,11 @@ def _runs(server: FastAPI, api: str, fake: FakeApps, owner: Any) -> None:
 
     @server.get(f"{api}/runs")
     async def runs(request: Request, app: str = "", state: str = "", limit: int = 200) -> Any:
-        rows = [row for row in fake.runs.values() if row["owner"] == owner(request) and app in ("", row["app"]) and state in ("", row["state"])]
+        rows = [
+            row
+            for row in fake.runs.values()
+            if row["owner"] == owner(request) and app in ("", row["app"]) and state in ("", row["state"])
+        ]
         return {"runs": rows[:limit]}
 
     @server.get(f"{api}/runs/{{run}}")
@@ -233,12 +424,29 @@ def _runs(server: FastAPI, api: str, fake: FakeApps, owner: Any) -> None:
             return error(404, "no-run")
         found = app(one["app"]).inputs
         titles = {name: {"en": each.title.en, "zh": each.title.zh} for name, each in found.items()}
-        sides = [{row["name"]: row for row in ((side["report"] or {}).get("results") or {}).get("numbers", [])} for side in (one, other)]
+        sides = [
+            {row["name"]: row for row in ((side["report"] or {}).get("results") or {}).get("numbers", [])}
+            for side in (one, other)
+        ]
         figures = ((one["report"] or {}).get("results") or {}).get("figures", [])
         return {
-            "inputs": [{"name": n, "title": titles.get(n, n), "a": one["inputs"].get(n), "b": other["inputs"].get(n)} for n in one["inputs"]],
-            "numbers": [{"name": n, "title": row["title"], "unit": row["unit"], "a": row["value"], "b": (sides[1].get(n) or {}).get("value")} for n, row in sides[0].items()],
-            "figures": [{"name": row["name"], "title": row["title"], "a": row["file"], "b": row["file"]} for row in figures],
+            "inputs": [
+                {"name": n, "title": titles.get(n, n), "a": one["inputs"].get(n), "b": other["inputs"].get(n)}
+                for n in one["inputs"]
+            ],
+            "numbers": [
+                {
+                    "name": n,
+                    "title": row["title"],
+                    "unit": row["unit"],
+                    "a": row["value"],
+                    "b": (sides[1].get(n) or {}).get("value"),
+                }
+                for n, row in sides[0].items()
+            ],
+            "figures": [
+                {"name": row["name"], "title": row["title"], "a": row["file"], "b": row["file"]} for row in figures
+            ],
             "agreement": other["agreement"],
         }
 
@@ -252,7 +460,10 @@ def _orders(server: FastAPI, api: str, fake: FakeApps, owner: Any) -> None:
         except BadRequest as bad:
             return error(422, "bad-request", bad.faults)
         known = next((row for row in fake.runs.values() if row.get("key") == body["key"]), None)
-        values = {key: body.get(key) for key in ("key", "parent", "relation")} | {"label": body.get("label") or "", "app": body["app"]}
+        values = {key: body.get(key) for key in ("key", "parent", "relation")} | {
+            "label": body.get("label") or "",
+            "app": body["app"],
+        }
         return known or fake.add(owner(request), "starting", inputs=inputs, progress=0.0, started=None, **values)
 
     @server.post(f"{api}/runs/{{run}}/{{what}}")
@@ -263,7 +474,15 @@ def _orders(server: FastAPI, api: str, fake: FakeApps, owner: Any) -> None:
         if what == "shares":
             token = f"token-{len(fake.shares)}"
             until = (datetime.now(UTC) + timedelta(days=body["days"])).isoformat()
-            fake.shares[token] = {"id": f"s{len(fake.shares)}", "run": run, "mode": body["mode"], "expires": until, "created": datetime.now(UTC).isoformat(), "good": True, "revoked": None}
+            fake.shares[token] = {
+                "id": f"s{len(fake.shares)}",
+                "run": run,
+                "mode": body["mode"],
+                "expires": until,
+                "created": datetime.now(UTC).isoformat(),
+                "good": True,
+                "revoked": None,
+            }
             return {"id": fake.shares[token]["id"], "token": token, "url": f"/shared/{token}"}
         if what == "resume":
             row |= {"state": "running", "version": row["version"] + 1}
@@ -303,9 +522,17 @@ def _shares(server: FastAPI, api: str, fake: FakeApps, owner: Any) -> None:
     @server.get(f"{api}/shared/{{token}}")
     async def shared(token: str) -> Any:
         row = shared_run(token)
-        public = {k: v for k, v in (row or {}).items() if k not in ("owner", "folder", "server", "session", "can", "cost", "price", "most")}
+        public = {
+            k: v
+            for k, v in (row or {}).items()
+            if k not in ("id", "owner", "folder", "server", "session", "can", "cost", "price", "most")
+        }
         return public | {"mode": fake.shares[token]["mode"]} if row else error(404, "no-share")
 
     @server.get(f"{api}/shared/{{token}}/files/{{path:path}}")
     async def shared_file(token: str, path: str) -> Any:
-        return Response(png(len(path)), media_type="application/octet-stream") if shared_run(token) else error(404, "no-share")
+        return (
+            Response(png(len(path)), media_type="application/octet-stream")
+            if shared_run(token)
+            else error(404, "no-share")
+        )

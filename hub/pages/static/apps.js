@@ -64,7 +64,9 @@ export function runForm(form) {
       const answer = await fetch(form.dataset.estimate, { method: "POST", body: new URLSearchParams(new FormData(form)), headers: xsrf() });
       if (mine !== asked || !answer.ok) return;
       const focused = estimate.contains(document.activeElement) ? document.activeElement.id : "";
+      const open = Boolean(estimate.querySelector("details")?.open);
       estimate.innerHTML = await answer.text();
+      for (const fold of estimate.querySelectorAll("details")) fold.open = open;
       if (focused) document.getElementById(focused)?.focus();
     } catch { return; }  // the gateway is away: what is shown stays
     faults(form, estimate);
