@@ -66,6 +66,16 @@ async def _opening(site: Site, person: Person, app: Json, fmt: Formats, centres:
     return {"offers": offers, "fields": fields | {"server": await free_name(api, person.name, str(app["name"]))}}
 
 
+def _filled_in(view: AppView, fields: Mapping[str, str]) -> dict[str, str]:
+    """For each preset the query of the start page that opens the app with its inputs."""
+    size = {key: fields[key] for key in ("cores", "memory", "walltime") if key in fields}
+    links = {}
+    for name, _title, _help in view.presets:
+        inputs = json.dumps(dict(preset_inputs(view.data, name)), separators=(",", ":"))
+        links[name] = view.start_query(**size, **{f"{OPTION}inputs": inputs})
+    return links
+
+
 def _example(view: AppView, site: Site) -> RunView | None:
     """The example as the results of a run, whose files are the app's own."""
     example = view.data.get("example") or {}
@@ -111,16 +121,10 @@ def routes(router: APIRouter, site: Site) -> None:
         api, language = site.api(person), language_of(request)
         app, centres, fmt = await AppsApi(api).app(name), await api.centres(), Formats(language)
         view = app_view(app, language, centres)
-        values = {"view": view, "example": _example(view, site), "inputs": fields_of(app, {}, language)}
-        values |= {"datasets": dict(datasets_of(app, language))} | await _opening(site, person, app, fmt, centres)
-        links = {
-            one: view.start_query(
-                **{k: v for k, v in values["fields"].items() if k not in ("kind", "server", f"{OPTION}app")},
-                **{f"{OPTION}inputs": json.dumps(dict(preset_inputs(app, one)), separators=(",", ":"))},
-            )
-            for one, _title, _help in view.presets
-        }
-        return site.page(request, "app.html", values | {"preset_links": links}, person=person)
+        values: dict[str, Any] = {"view": view, "example": _example(view, site), "inputs": fields_of(app, {}, language)}
+        opening = await _opening(site, person, app, fmt, centres)
+        values |= {"datasets": dict(datasets_of(app, language)), "preset_links": _filled_in(view, opening["fields"])}
+        return site.page(request, "app.html", values | opening, person=person)
 
     @router.get("/apps/{name}/picture")
     async def face(request: Request, name: str) -> Response:

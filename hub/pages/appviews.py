@@ -194,7 +194,7 @@ def only_where(answer: Json, app: Json) -> dict[str, Any]:
     Offers at centres where it is ready come before those where nobody has tried.
     """
     states = {str(row.get("centre")): str(row.get("state") or "unknown") for row in app.get("places") or ()}
-    fault = {"field": "centre", "code": "app-missing", "message": "", "values": {}, "fix": None}
+    fault: dict[str, Any] = {"field": "centre", "code": "app-missing", "message": "", "values": {}, "fix": None}
     rows = []
     for row in answer.get("offers") or ():
         state, shown = states.get(str(row.get("centre")), "unknown"), dict(row)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import struct
 import tempfile
@@ -400,15 +399,11 @@ def _runs(server: FastAPI, api: str, fake: FakeApps, owner: Any) -> None:
             for row in fake.runs.values()
             if row["owner"] == owner(request) and app in ("", row["app"]) and state in ("", row["state"])
         ]
-        return {"runs": rows[:limit]}
+        return {"runs": sorted(rows, key=lambda row: str(row["created"]), reverse=True)[:limit]}
 
     @server.get(f"{api}/runs/{{run}}")
-    async def one(request: Request, run: str, after: int = -1, wait: float = 0) -> Any:
+    async def one(request: Request, run: str) -> Any:
         row = mine(request, run)
-        for _ in range(int(wait * 20)):
-            if not row or row["version"] != after:
-                break
-            await asyncio.sleep(0.05)
         return row or error(404, "no-run")
 
     @server.get(f"{api}/runs/{{run}}/files/{{path:path}}")
