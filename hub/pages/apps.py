@@ -47,7 +47,7 @@ def start_fields(name: str, needs: Json) -> dict[str, str]:
     return fields | {"walltime": f"{max(LEAST, int(needs.get('walltime') or 0))}s"}
 
 
-def preset_inputs(app: Json, name: str) -> Mapping[str, Any]:
+def preset_inputs(app: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """The inputs of a preset; none for an unknown one."""
     return next((one.get("inputs") or {} for one in app.get("presets") or () if one.get("name") == name), {})
 
