@@ -23,7 +23,7 @@ from perijove.hub.pages.appwords import (
     VERDICTS,
 )
 from perijove.hub.pages.formats import Formats, clock, moment
-from perijove.hub.pages.inputs import InputField, fields_of, plain
+from perijove.hub.pages.inputs import fields_of, plain
 from perijove.hub.pages.languages import Language
 from perijove.hub.pages.pictures import MEDIA
 from perijove.hub.pages.views import centre_name, text_in
@@ -356,12 +356,8 @@ class RunView:
             if name in fields
             else (name.replace("_", " ").capitalize(), plain_words(value))
             for name, value in given.items()
+            if value is not None  # it was not asked for
         ]
-
-    @property
-    def form(self) -> list[InputField]:
-        """Its inputs as a form."""
-        return fields_of(self.app, self.data.get("inputs") or {}, self.language)
 
     @property
     def codes(self) -> list[Json]:

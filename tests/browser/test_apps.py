@@ -102,7 +102,7 @@ def test_the_gallery_follows_the_typing_and_the_address_with_it(filled: Any, vis
     page.get_by_role("searchbox").fill("zebra")
     expect(page.get_by_role("heading", name="No app fits that")).to_be_visible()
     page.get_by_role("searchbox").fill("")
-    page.get_by_text("Genomics", exact=True).first.click()
+    page.get_by_label("Genomics").check()
     expect(cards).to_have_count(1)
     page.reload()
     expect(cards).to_have_count(1)
@@ -161,7 +161,8 @@ def test_a_live_page_follows_the_run_to_its_pictures(filled: Any, visit: Callabl
     row |= {"state": "done", "report": fake.report(), "version": 3, "can": ["rerun", "replay", "share", "delete"]}
     page.wait_for_selector('[data-state="done"]')
     assert "The run is done." in page.inner_text("#announcer")
-    page.wait_for_function("[...document.querySelectorAll('figure img')].every((image) => image.naturalWidth > 0)")
+    for image in page.locator("figure img").all():
+        expect(image).to_have_js_property("naturalWidth", 480)
     assert page.locator("figure img").count() == 2
 
 
