@@ -99,7 +99,9 @@ OTHER_FAILURE = Words(N_("see its words"), N_("The run failed; its own words are
 
 #: Whether a replay came to the same results.
 VERDICTS = {
-    "same": Look(N_("The results are the same"), "circle-check", "ok", N_("Every number and file is identical.")),
+    "same": Look(
+        N_("The results are the same"), "circle-check", "ok", N_("Every result that is compared is identical.")
+    ),
     "agrees": Look(
         N_("The results agree"),
         "circle-check",

@@ -39,6 +39,7 @@ def rows_of(found: Json, a: RunView, b: RunView) -> dict[str, Any]:
     inputs = [
         (title(row), ours[str(row["name"])], theirs[str(row["name"])], row.get("a") != row.get("b"))
         for row in found.get("inputs") or ()
+        if row.get("a") is not None or row.get("b") is not None  # it was asked for in one of them
     ]
     numbers = []
     for row in found.get("numbers") or ():
