@@ -16,6 +16,8 @@ PAGES = (
     "index",
     "start",
     "researcher",
+    "apps",
+    "runs",
     "dask",
     "write-app",
     "administrator",

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from perijove.hub.pages.formats import Formats
-from perijove.hub.pages.startform import DEFAULTS, from_query
+from perijove.hub.pages.startform import DEFAULTS, OPTION, from_query
 
 Json = Mapping[str, Any]
 #: Ways of ending that another centre mends.
@@ -35,6 +35,8 @@ def options(session: Json, *, placed: bool = True) -> dict[str, str]:
         found = {str(k): str(v) for k, v in asked.items() if isinstance(v, str | int) and not isinstance(v, bool)}
         if isinstance(asked.get("data"), list | tuple):
             found["data"] = ",".join(str(name) for name in asked["data"])
+        if isinstance(asked.get("options"), Mapping):
+            found |= {f"{OPTION}{key}": str(value) for key, value in asked["options"].items()}
         if session.get("walltime"):
             found.setdefault("walltime", f"{session['walltime']}s")  # the queue's usual time, if none was asked for
     else:

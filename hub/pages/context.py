@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 import httpx
 from fastapi import FastAPI, Request
@@ -68,9 +68,9 @@ class Site:
             self.environments[language.code] = environment(language)
         return self.environments[language.code]
 
-    def api(self, person: Person) -> Api:
-        """The API as `person`."""
-        return Api(self.app, f"{self.config.prefix}/api/v1", person.token)
+    def api(self, person: Person | None) -> Api:
+        """The API as `person`, or as nobody."""
+        return Api(self.app, f"{self.config.prefix}/api/v1", person.token if person else "")
 
     async def person(self, request: Request) -> Person:
         """Who opens a page.
@@ -83,6 +83,25 @@ class Site:
         if person is None:
             raise LoginNeeded
         return person
+
+    async def onlooker(self, request: Request) -> Person:
+        """Who looks at a picture of a page: an `<img>` carries the page's own mark of its address (`picture`).
+
+        Raises:
+            LoginNeeded, HubAway: as `person`.
+        """
+        token = self.people.token(request)
+        if token is None or not self.signer.picture_good(token, request.url.path, request.query_params.get("see")):
+            return await self.person(request)
+        person = await self.people.of_token(token, request.cookies.get("jupyterhub-session-id", ""))
+        if person is None:
+            raise LoginNeeded
+        return person
+
+    def picture(self, person: Person | None, path: str) -> str:
+        """The address of the picture at `path` (below the pages, quoted) for a page that `person` looks at."""
+        address = f"{self.config.prefix}{path}"
+        return f"{address}?see={self.signer.picture(person.token, unquote(address))}" if person else address
 
     async def writer(self, request: Request, form: Mapping[str, str]) -> Person:
         """Who sends a form.

@@ -59,3 +59,14 @@ class Signer:
     def xsrf_good(self, token: str, given: str | None) -> bool:
         """`given` is the XSRF token of the login `token`."""
         return given is not None and hmac.compare_digest(self.xsrf(token).encode(), given.encode())
+
+    def picture(self, token: str, path: str) -> str:
+        """What lets an `<img>` of a page of ours show `path` to the login `token`: it can carry no header.
+
+        A script of a notebook on the same origin does not know it, and learns nothing else from it.
+        """
+        return self._signature("picture", token, path)
+
+    def picture_good(self, token: str, path: str, given: str | None) -> bool:
+        """`given` is what `picture` says."""
+        return given is not None and hmac.compare_digest(self.picture(token, path).encode(), given.encode())

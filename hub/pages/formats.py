@@ -12,6 +12,8 @@ from babel.lists import format_list
 from babel.numbers import format_decimal, format_percent
 from perijove.hub.pages.languages import Language
 from perijove.hub.pages.words import FAULTS, N_, OTHER_FAULT
+from perijove.spawners.apps.inputwords import WORDS, words
+from perijove.spawners.request import Fault
 
 #: Short units for forecasts and waits: what a person says of a time that is not exact.
 BRIEF = ((86400, N_("{n} d")), (3600, N_("{n} h")), (60, N_("{n} min")))
@@ -115,13 +117,21 @@ class Formats:
     def _whole(self, seconds: int, unit: Unit) -> str:
         return format_timedelta(seconds, granularity=unit, threshold=10**9, locale=self.language.locale)
 
-    def money(self, micro: int) -> str:
-        """Credits, with as many decimals as matter."""
+    def credit(self, micro: int) -> str:
+        """How many credits, with as many decimals as matter."""
         credit = micro / 1_000_000
         pattern = "#,##0.00" if credit == 0 or credit >= 0.01 else "#,##0.0000"
-        return self.language.gettext("{amount} credits").format(
-            amount=format_decimal(credit, format=pattern, locale=self.language.locale)
-        )
+        return format_decimal(credit, format=pattern, locale=self.language.locale)
+
+    def money(self, micro: int) -> str:
+        """Credits, with their name."""
+        return self.language.gettext("{amount} credits").format(amount=self.credit(micro))
+
+    def money_between(self, low: int, high: int) -> str:
+        """From `low` to `high` micro-credits."""
+        if self.credit(low) == self.credit(high):
+            return self.money(high)
+        return self.language.gettext("{low} to {high} credits").format(low=self.credit(low), high=self.credit(high))
 
     def time(self, value: datetime) -> str:
         """A moment in UTC; the browser replaces it by the person's own time."""
@@ -138,6 +148,18 @@ class Formats:
             except (KeyError, IndexError, ValueError):
                 pass
         return self.language.gettext(OTHER_FAULT).format(message=str(fault.get("message", code))[:500])
+
+    def input_fault(self, fault: Mapping[str, Any]) -> str:
+        """What is wrong with an input of an app, in the person's language."""
+        code, values = str(fault.get("code", "")), dict(fault.get("values") or {})
+        if code not in WORDS:
+            return self.fault(fault)
+        return words(Fault("", code, str(fault.get("message", ""))[:LONGEST], values), self.language.tag)
+
+    def run_time(self, seconds: float) -> str:
+        """About how long a run takes: below a minute in seconds, by fives."""
+        time = self.duration(max(1, round(seconds / 5) * 5)) if seconds < 55 else self.brief(seconds)
+        return self.language.gettext("about {time}").format(time=time)
 
     def _values(self, field: str, values: Mapping[str, Any]) -> dict[str, str]:
         """The values of a fault in the units of its field; texts are cut, templates turn them into harmless HTML."""

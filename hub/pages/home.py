@@ -1,9 +1,7 @@
-"""Home: a person's sessions; and the list of centres."""
+"""Home: a person's sessions and latest runs; and the list of centres."""
 
 from __future__ import annotations
 
-import hashlib
-import re
 from typing import Any
 from urllib.parse import quote
 
@@ -15,12 +13,12 @@ from perijove.hub.pages.context import Site
 from perijove.hub.pages.formats import Formats
 from perijove.hub.pages.forms import read_form
 from perijove.hub.pages.languages import language_of
+from perijove.hub.pages.news import fresh
 from perijove.hub.pages.people import Person
 from perijove.hub.pages.presets import presets
+from perijove.hub.pages.runs import latest
 from perijove.hub.pages.views import PENDING, session_view
 
-#: What the page's script moves on: clocks, the marker in a forecast, the bar of the time left.
-_CLOCKS = re.compile(rb'(data-(?:since|until)="[^"]*">)[^<]*|(?:(?<=data-marker=)|(?<=data-left=))"[^>]*')
 #: Ended sessions that the home page lists.
 ENDED = 20
 
@@ -35,16 +33,8 @@ async def session_lists(site: Site, request: Request, person: Person) -> dict[st
     clusters = await clusters_of(api, person.name, urls, language)
     shown: dict[str, Any] = {"live": [view for view in views if view.live], "clusters": clusters}
     shown |= {"ended": ended[:ENDED], "more": len(ended) > ENDED}
+    shown["runs"] = await latest(site, person, language, centres)
     return shown | {"centres": short_names(board(centres, Formats(language))), "presets": presets(centres.values())}
-
-
-def fresh(response: Response, seen: str | None) -> Response:
-    """`response`, or an empty 204 if the browser has seen just that; its clocks run by themselves."""
-    mark = hashlib.sha256(_CLOCKS.sub(rb"\1", bytes(response.body))).hexdigest()[:32]
-    if mark == seen:
-        return Response(status_code=204)
-    response.headers["X-Mark"] = mark
-    return response
 
 
 def routes(router: APIRouter, site: Site) -> None:

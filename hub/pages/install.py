@@ -15,7 +15,22 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from fastapi.routing import APIRoute, APIRouter
 from perijove.hub import docs
-from perijove.hub.pages import clusters, data, help, home, keys, operator, signin, start, waiting
+from perijove.hub.pages import (
+    apps,
+    clusters,
+    comparing,
+    data,
+    help,
+    home,
+    keys,
+    operator,
+    runform,
+    runs,
+    sharing,
+    signin,
+    start,
+    waiting,
+)
 from perijove.hub.pages.api import Refused
 from perijove.hub.pages.config import PagesConfig
 from perijove.hub.pages.context import LoginNeeded, Site, XsrfMissing
@@ -66,7 +81,7 @@ def install_site(app: FastAPI, config: PagesConfig, http: Callable[[], httpx.Asy
     for name, folder in folders.items():
         app.mount(f"{config.prefix}/{name}", Static(directory=folder), name=f"pages-{name}")
     router = APIRouter(prefix=config.prefix, route_class=_route_class(site), include_in_schema=False)
-    for part in (signin, home, data, clusters, start, waiting, keys, operator, help):
+    for part in (signin, home, data, clusters, start, waiting, apps, runform, runs, comparing, sharing, keys, operator, help):
         part.routes(router, site)
 
     @router.get("/{path:path}")
@@ -116,9 +131,10 @@ def protect(config: PagesConfig, response: Response) -> Response:
         "frame-ancestors": "'none'",
         "base-uri": "'none'",
     }
-    response.headers["Content-Security-Policy"] = "; ".join(f"{key} {value}" for key, value in policy.items())
+    rules = "; ".join(f"{key} {value}" for key, value in policy.items())
+    response.headers.setdefault("Content-Security-Policy", rules)
     response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Referrer-Policy"] = "same-origin"
+    response.headers.setdefault("Referrer-Policy", "same-origin")
     response.headers.setdefault("Cache-Control", "no-store")
     return response
 

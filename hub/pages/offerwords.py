@@ -11,6 +11,7 @@ WHY = {
     "data-here": N_("your data lies there"),
     "only-fit": N_("the only place that fits"),
     "best-balance": N_("the best balance of start and price"),
+    "app-ready": N_("the app is ready there"),
 }
 #: Ours: somebody waits elsewhere and looks for another place.
 ELSEWHERE = N_("the best place other than the one where you wait")

@@ -15,8 +15,8 @@ from perijove.hub.pages.api import Refused
 from perijove.hub.pages.clusters import counted
 from perijove.hub.pages.context import Site
 from perijove.hub.pages.forms import read_form
-from perijove.hub.pages.home import fresh
 from perijove.hub.pages.languages import language_of
+from perijove.hub.pages.news import fresh
 from perijove.hub.pages.operatorviews import WatcherView, level_look
 from perijove.hub.pages.operatorwords import LEVELS
 from perijove.hub.pages.people import Person

@@ -14,6 +14,8 @@ from urllib.parse import quote, urlencode
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 from perijove.hub.pages.api import Api, Json, Refused
+from perijove.hub.pages.appsapi import AppsApi
+from perijove.hub.pages.appviews import only_where
 from perijove.hub.pages.context import Site
 from perijove.hub.pages.formats import Formats, moment
 from perijove.hub.pages.forms import read_form
@@ -25,10 +27,10 @@ from perijove.hub.pages.presets import presets
 from perijove.hub.pages.startform import (
     DEFAULTS,
     FIELDS,
+    OPTION,
     OWN,
     data_of,
     from_query,
-    options_of,
     preference_of,
     query_of,
     remembered,
@@ -36,7 +38,7 @@ from perijove.hub.pages.startform import (
     to_remember,
     wish_of,
 )
-from perijove.hub.pages.views import session_view
+from perijove.hub.pages.views import session_view, text_in
 from perijove.spawners.request import BadRequest
 from perijove.spawners.request import Request as Asked
 
@@ -69,11 +71,12 @@ async def start_values(
     base_url: str = "/",
 ) -> dict[str, Any]:
     """What the start page shows to `owner` for the fields of `form`, with `faults` of an attempt to start."""
-    centres, fmt = await api.centres(), Formats(language)
+    centres, app, fmt = await api.centres(), await app_of(api, form), Formats(language)
     instead = await api.session_of(owner, form.get("instead", ""))
     waiting = session_view(instead, language, centres, base_url) if instead else None
     try:
         answer = await api.offers(wish_of(form))
+        answer = only_where(answer, app) if app else answer
     except Refused as refused:
         answer, faults = {}, faults or refused_by_rule(refused)
     place = form.get("place", "")
@@ -98,15 +101,31 @@ async def start_values(
         "field_faults": {f: [x for x in faults if x.get("field") == f] for f in FIELDS},
         "faults": [fault for fault in faults if fault.get("field") not in FIELDS],
         "script": None,
+        "app": text_in(app.get("title"), language),
     }
 
 
-async def free_name(api: Api, owner: str) -> str:
-    """A name for one more session: "" if the person has none without a name, else "lab-2" and so on."""
-    if not await api.live(owner, ""):
-        return ""
+async def free_name(api: Api, owner: str, app: str = "") -> str:
+    """A name for one more session: "" if the person has none without a name, else "lab-2" and so on.
+
+    Sessions of an app are called after it: "climate", "climate-2".
+    """
+    if not await api.live(owner, app):
+        return app
     taken = {str(row.get("server")) for row in await api.sessions(owner) if row.get("stage") != "ended"}
-    return next(name for number in range(2, len(taken) + 3) if (name := f"lab-{number}") not in taken)
+    base = (app or "lab")[:26]
+    return next(name for number in range(2, len(taken) + 3) if (name := f"{base}-{number}") not in taken)
+
+
+async def app_of(api: Api, form: Mapping[str, str]) -> Json:
+    """The app that the form opens; empty if it opens none, or none that the gateway has."""
+    name = form.get(f"{OPTION}app", "") if form.get("kind") == "app" else ""
+    try:
+        return await AppsApi(api).app(name) if name else {}
+    except Refused as refused:
+        if refused.status >= 500:
+            raise
+        return {}
 
 
 def same_request(one: Mapping[str, Any], other: object) -> bool:
@@ -175,7 +194,7 @@ def routes(router: APIRouter, site: Site) -> None:
         if not form:
             form = last_of(request, person)[0]
         if "server" not in form:
-            form["server"] = await free_name(site.api(person), person.name)
+            form["server"] = await free_name(site.api(person), person.name, form.get(f"{OPTION}app", ""))
         return site.page(request, "start.html", await values(request, person, form, []), person=person)
 
     async def fragment(request: Request) -> tuple[Person, dict[str, str]]:
@@ -216,6 +235,8 @@ def routes(router: APIRouter, site: Site) -> None:
         if form.get("instead"):
             there += f"?{urlencode({'instead': form['instead'][:64]})}"
         response = RedirectResponse(there, status_code=303)
+        if form.get("kind"):
+            return response  # what an app needs is not what the person wants of a notebook next time
         content = site.signer.sign(LAST, to_remember(person.name, form))
         response.set_cookie(
             LAST,
@@ -234,7 +255,7 @@ async def script_of(api: Api, form: Mapping[str, str]) -> dict[str, Any]:
     if not form.get("place"):
         return {"script": "", "script_faults": [{"field": "centre", "code": "choose-centre"}]}
     try:
-        answer = await api.preview(options_of(form))
+        answer = await api.preview(request_of(form))
     except Refused as refused:
         return {"script": "", "script_faults": refused_by_rule(refused)}
     return {

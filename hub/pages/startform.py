@@ -31,6 +31,8 @@ OWN = frozenset(
 )
 #: A wanted data set is a field of its own with this prefix, since a form's fields are read one value each.
 DATA = "data."
+#: So is what the kind of session needs to know: which app, with which inputs.
+OPTION = "options."
 #: A plain number, which stands for the field's own unit.
 _PLAIN = re.compile(r"\d{1,9}(\.\d{1,3})?", re.ASCII)
 #: The longest value that is worth remembering.
@@ -105,8 +107,10 @@ def data_of(form: Mapping[str, str]) -> list[str]:
 
 
 def request_of(form: Mapping[str, str]) -> dict[str, Any]:
-    """A request's options with the data sets that are wanted."""
-    return options_of(form) | {"data": data_of(form)}
+    """A request's options with the data sets that are wanted, and with what its kind needs to know."""
+    flat = options_of(form)
+    kind = {key.removeprefix(OPTION): flat.pop(key) for key in list(flat) if key.startswith(OPTION)}
+    return flat | {"data": data_of(form)} | ({"options": kind} if kind else {})
 
 
 def wish_of(form: Mapping[str, str]) -> dict[str, Any]:

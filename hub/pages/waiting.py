@@ -9,8 +9,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 from perijove.hub.pages.api import Api, Json, Refused
 from perijove.hub.pages.context import Site
-from perijove.hub.pages.home import fresh
 from perijove.hub.pages.languages import language_of
+from perijove.hub.pages.news import fresh
 from perijove.hub.pages.people import Person
 from perijove.hub.pages.views import queue_title, session_view
 

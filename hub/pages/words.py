@@ -252,6 +252,7 @@ FAULTS = {
     "account-unchecked": N_("Your key for this centre does not work yet. Check it under “Account keys”."),
     "bad-account": N_("This cannot be the name of an account."),
     "centre-away": N_("The centre does not answer at the moment."),
+    "app-missing": N_("Something that this app needs is not at this centre."),
     "price-changed": N_("The price has changed since. Please look at it, and press “Start” if it suits you."),
 }
 #: For a code that is not listed (a newer broker): the English message goes with it.

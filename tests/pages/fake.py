@@ -6,6 +6,7 @@ import importlib.util
 import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -39,6 +40,7 @@ def _load(name: str) -> ModuleType:
 
 
 national: Any = _load("national")
+fakeapps: Any = _load("fakeapps")
 
 
 def centre(name: str, title: str, chinese: str, **queue: Any) -> Centre:
@@ -74,6 +76,8 @@ class FakeBroker:
     old: bool = False
     #: What a centre's answer is changed by.
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    #: Apps and runs.
+    apps: Any = field(default_factory=fakeapps.FakeApps)
 
     def add(self, owner: str = "alice", **values: Any) -> dict[str, Any]:
         """A session, queued unless `values` say otherwise."""
@@ -216,6 +220,7 @@ def create(config: PagesConfig = CONFIG) -> tuple[FastAPI, FakeBroker, Site]:
     app = FastAPI()
     _operators(app, broker)
     _api(app, broker)
+    fakeapps.install(app, API, broker.apps, _owner, partial(offers, broker))
     site = install_site(app, config, lambda: httpx.AsyncClient(transport=httpx.MockTransport(hub)))
     return app, broker, site
 

@@ -10,7 +10,7 @@ from fastapi import Response
 from hypothesis import given
 from hypothesis import strategies as st
 from perijove.hub.pages import charts
-from perijove.hub.pages.home import fresh
+from perijove.hub.pages.news import fresh
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 

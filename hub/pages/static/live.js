@@ -17,9 +17,9 @@ function alike(box, node) {
 function put(box, html) {
   const active = box.contains(document.activeElement) ? document.activeElement : null;
   const place = active ? alike(box, active).indexOf(active) : -1;
-  const open = new Set([...box.querySelectorAll("details:not([open])")].map((node) => node.id));
+  const folds = new Map([...box.querySelectorAll("details")].map((node) => [node.id, node.open]));
   box.innerHTML = html;
-  for (const node of box.querySelectorAll("details")) if (open.has(node.id)) node.open = false;
+  for (const node of box.querySelectorAll("details")) node.open = folds.get(node.id) ?? node.open;
   if (active) ((active.id && document.getElementById(active.id)) || alike(box, active)[place])?.focus({ preventScroll: true });
 }
 

@@ -1,5 +1,6 @@
 // What every page does: the person's own time, clocks that run, questions before a stop, and fresh fragments.
 // The words all come from the server; a script only puts them into place.
+import { gallery, places, runForm } from "./apps.js";
 import { follow } from "./live.js";
 import { prepareNotice } from "./notify.js";
 import { start } from "./start.js";
@@ -50,3 +51,6 @@ localise(document);
 setInterval(() => tick(document), 1000);
 follow(document.querySelector("[data-live]"), localise);
 start(document.getElementById("start"), localise);
+gallery(document.getElementById("gallery"));
+places(document.getElementById("open-app"));
+runForm(document.getElementById("runform"));
