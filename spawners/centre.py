@@ -210,6 +210,27 @@ class Queue(Frozen):
         return min(self.default_time, self.max_time)
 
 
+class Warm(Frozen):
+    """Jobs that are kept running for the next persons who open an app, so that they wait seconds and not for a queue.
+
+    They run under the account that all share (identity `self` or `community`), and cost while they wait. Off by
+    default.
+    """
+
+    number: int = Field(default=0, ge=0, le=100)
+    """How many wait at once; 0: none."""
+    idle: Duration = 4 * 3600
+    """With no app opened at this centre for so long, none are kept until somebody opens one again."""
+    queue: Slug | None = None
+    """The queue they wait in; by default the first one."""
+    cores: int = Field(default=1, ge=1, le=4096)
+    """Cores of each: an app that asks for more gets a job of its own."""
+    memory: Memory | None = None
+    """Memory of each; by default the share of the node that goes with the cores."""
+    walltime: Duration | None = None
+    """Walltime of each; by default the queue's longest. One whose time runs out is replaced."""
+
+
 class Maintenance(Frozen):
     """A window in which a centre takes no jobs; jobs that would reach into it are refused with its times."""
 
@@ -254,6 +275,8 @@ class Centre(Frozen):
     """Data sets that lie here."""
     maintenance: tuple[Maintenance, ...] = Field(default=(), max_length=200)
     """Times in which it takes no jobs."""
+    warm: Warm = Warm()
+    """App sessions that are kept ready."""
     enabled: bool = True
     """False takes the centre out of offers; sessions that run there stay."""
 
@@ -298,6 +321,7 @@ __all__ = [
     "Scheduler",
     "Slug",
     "Text",
+    "Warm",
     "Word",
     "inconsistencies",
     "parse",

@@ -110,6 +110,14 @@ def inconsistencies(raw: Mapping[str, Any]) -> list[tuple[tuple[str | int, ...],
         faults.append((("login", "account"), f'is missing: identity "{identity}" needs the account to log in with'))
     for part in ("queues", "datasets"):
         faults += _twice(raw, part)
+    warm, queues = raw.get("warm"), raw.get("queues")
+    if isinstance(warm, Mapping) and warm.get("number"):
+        if identity in ("key", "sudo"):
+            words = f'is for accounts that all share: with identity "{identity}" nobody can wait for somebody else'
+            faults.append((("warm", "number"), words))
+        names = [queue.get("name") for queue in queues or () if isinstance(queue, Mapping)]
+        if (queue := warm.get("queue")) is not None and queue not in names:
+            faults.append((("warm", "queue"), "is no queue of this centre"))
     return faults
 
 

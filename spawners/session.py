@@ -66,6 +66,7 @@ class SessionView:
     ended: str | None = None
     ends_by: str | None = None
     expected: str | None = None
+    taken: str | None = None
     outcome: str | None = None
     exit_code: int | None = None
     asked_by: str | None = None

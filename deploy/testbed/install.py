@@ -30,11 +30,21 @@ GROUPS: tuple[dict[str, str], ...] = (
         "gridengine-client": "/usr/lib/gridengine/qsub",
     },
 )
-#: What the tests of `make test-real` need beside the testbed: a browser, Chinese letters for it, and a database.
+#: What the tests of `make test-real` need beside the testbed: a browser, Chinese letters for it,
+#: a database, and the codes that the apps run.
 FOR_TESTS = {
     "chromium": "/usr/bin/chromium",
     "fonts-wqy-microhei": "/usr/share/fonts/truetype/wqy",
     "postgresql": "/usr/bin/pg_ctlcluster",
+    # The codes of the apps.
+    "cdo": "/usr/bin/cdo",
+    "fastp": "/usr/bin/fastp",
+    "bwa": "/usr/bin/bwa",
+    "minimap2": "/usr/bin/minimap2",
+    "samtools": "/usr/bin/samtools",
+    "bcftools": "/usr/bin/bcftools",
+    "freebayes": "/usr/bin/freebayes",
+    "xfoil": "/usr/bin/xfoil",
 }
 _POLICY = Path("/usr/sbin/policy-rc.d")
 

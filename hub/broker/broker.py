@@ -17,7 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from perijove.hub.broker import transitions
+from perijove.hub.broker import transitions, warm
 from perijove.hub.broker.appdesk import AnyCatalogue, AppDesk
 from perijove.hub.broker.config import Timing
 from perijove.hub.broker.context import Context, HubSide
@@ -92,6 +92,7 @@ class Broker:
         self.transfers = Transfers(parts.database, self.files, parts.clock, self._keeps)
         self.apps = AppDesk(self, parts.catalogue)
         self.runs = RunDesk(self, parts.app_limits.kept << 20)
+        self.warm = warm.Pool(self)
         self.tag = ""
         self._keeping: dict[str, asyncio.Task[None]] = {}
         self._loops: list[asyncio.Task[None]] = []
@@ -113,6 +114,7 @@ class Broker:
             self._every(timing.purge_every, self._purge),
             self.apps.look_around(),
             self._every(timing.runs_every, self.runs.keeper.round),
+            self._every(timing.warm_every, self.warm.look),
             self._attach(),
             self.transfers.run(),
         ]
@@ -195,7 +197,10 @@ class Broker:
             raise BadRequest(faults)
         account = await self.parts.identities.account(owner, placement.centre)
         known = self._forecast(placement)
-        record = replace(draft(owner, server, request, placement, account, self.parts.clock()), **known)
+        wanted = draft(owner, server, request, placement, account, self.parts.clock())
+        if request.kind == warm.KIND and (taken := await self.warm.take(wanted, request.walltime)) is not None:
+            return taken
+        record = replace(wanted, **known)
         news = News.of("checked", cores=placement.cores, centre=placement.centre.id, queue=placement.queue.name)
         record, _ = await self.sessions.open(record, self.tag, [news], self.parts.per_person)
         self.work(record)
@@ -307,7 +312,7 @@ class Broker:
         """One round of that. A session that the spawner itself opened moments ago is left alone."""
         now = self.parts.clock()
         works = [work.record for keeper in self.keepers.values() for work in keeper.works.values()]
-        ours = [r for r in works if r.live and (now - r.created).total_seconds() > 3]
+        ours = [r for r in works if r.live and not r.warm and (now - r.created).total_seconds() > 3]
         if not everybody:
             settled = now - timedelta(seconds=self.parts.timing.attach_all_every)
             ours = [r for r in ours if r.ready is None or r.ready > settled]

@@ -59,7 +59,8 @@ async def start_step(work: Work) -> float | None:
         work.bare = state == "none"
         if work.bare:
             if work.environment is None:
-                await work.change(transitions.trouble("the hub has not handed over yet", "environment-needed"))
+                if not work.record.warm:
+                    await work.change(transitions.trouble("the hub has not handed over yet", "environment-needed"))
                 work.begun = None  # that is not the job's fault: it is not given up for it
                 return 30.0
             work.bare = False  # from here on it may run, with the token it is given

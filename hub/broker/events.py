@@ -25,6 +25,7 @@ MESSAGES = {
     "granted": "The job has node {node}.",
     "requeued": "The centre put the job back into the queue.",
     "agent-silent": "The agent on {node} does not answer yet: {detail}",
+    "kept-warm": "A job that was kept warm at {centre} is taken over: no wait for a queue.",
     "starting": "The session is starting on {node}.",
     "environment-needed": "The session waits for the hub.",
     "start-failed": "The server could not be started: {detail}",

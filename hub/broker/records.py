@@ -69,6 +69,8 @@ class Record:
     #: What was known of the queue when it was asked for, and the forecast that was given (see `perijove.hub.offers`).
     situation: Mapping[str, Any] | None = None
     forecast: Mapping[str, Any] | None = None
+    #: When its person took it over, of a session that was kept warm for nobody (`perijove.hub.broker.warm`).
+    taken: datetime | None = None
 
     @classmethod
     def of(cls, row: Row[Any]) -> Record:
@@ -80,6 +82,11 @@ class Record:
     def job(self) -> str:
         """The name of its job."""
         return job_name(self.id)
+
+    @property
+    def warm(self) -> bool:
+        """It is kept for whoever opens an app next, and is nobody's yet."""
+        return not self.owner
 
     @property
     def login(self) -> Account:

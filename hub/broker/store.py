@@ -117,6 +117,7 @@ sessions = Table(
     Column("last_event", _Number, nullable=False),
     Column("situation", JSON(none_as_null=True)),
     Column("forecast", JSON(none_as_null=True)),
+    Column("taken", Moment),
     UniqueConstraint("owner", "server", "live"),
     Index("ix_sessions_owner_created", "owner", "created"),
     Index("ix_sessions_centre_stage", "centre", "stage"),

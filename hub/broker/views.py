@@ -38,7 +38,7 @@ _SAME = [
     "request",
     "forecast",
 ]
-_TIMES = ["unknown_since", "created", "submitted", "started", "ready", "ended", "ends_by", "expected"]
+_TIMES = ["unknown_since", "created", "submitted", "started", "ready", "ended", "ends_by", "expected", "taken"]
 
 
 def session(record: Record, needs_environment: bool, ahead: int | None = None) -> dict[str, Any]:

@@ -81,7 +81,22 @@ def install_site(app: FastAPI, config: PagesConfig, http: Callable[[], httpx.Asy
     for name, folder in folders.items():
         app.mount(f"{config.prefix}/{name}", Static(directory=folder), name=f"pages-{name}")
     router = APIRouter(prefix=config.prefix, route_class=_route_class(site), include_in_schema=False)
-    for part in (signin, home, data, clusters, start, waiting, apps, runform, runs, comparing, sharing, keys, operator, help):
+    for part in (
+        signin,
+        home,
+        data,
+        clusters,
+        start,
+        waiting,
+        apps,
+        runform,
+        runs,
+        comparing,
+        sharing,
+        keys,
+        operator,
+        help,
+    ):
         part.routes(router, site)
 
     @router.get("/{path:path}")

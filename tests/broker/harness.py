@@ -50,6 +50,7 @@ FAST = Timing(
     orders_every=0.1,
     purge_every=0.5,
     runs_every=0.05,
+    warm_every=0.05,
 )
 
 

@@ -139,13 +139,13 @@ async def test_the_migrations_make_the_tables_that_the_code_has(sessions: Sessio
 def test_a_store_of_the_first_version_keeps_its_sessions_and_learns_to_forecast(url: str) -> None:
     engine = engine_for(url, writes=True)
     upgrade(engine, "0001")
-    old = {key: value for key, value in draft().row().items() if key not in ("situation", "forecast")}
+    old = {key: value for key, value in draft().row().items() if key not in ("situation", "forecast", "taken")}
     with engine.begin() as connection:
         connection.execute(insert(tables.sessions).values(**old | {"id": "abcdefghijklm", "stage": "ended"}))
     upgrade(engine)
     with engine.begin() as connection:
         record = Record.of(connection.execute(select(tables.sessions)).one())
-        assert (record.id, record.situation, record.forecast) == ("abcdefghijklm", None, None)
+        assert (record.id, record.situation, record.forecast, record.taken) == ("abcdefghijklm", None, None, None)
         assert connection.scalar(select(tables.sessions.c.id).where(tables.sessions.c.forecast.is_(None)))
     engine.dispose()
 
