@@ -103,7 +103,15 @@ async def test_a_session_keeps_its_forecast_and_what_was_known_and_teaches_its_w
     assert described["last_ready"] == shown.ready
     assert queue["waits"]["count"] == queue["scores"]["count"] == 1 and queue["scores"]["cover90"] == 1.0
     (data,) = described["datasets"]
-    assert data == {"name": "era5", "title": ERA5["title"], "path": "/data/era5", "bytes": 2 << 30}
+    assert data == {
+        "name": "era5",
+        "title": ERA5["title"],
+        "path": "/data/era5",
+        "bytes": 2 << 30,
+        "description": None,
+        "licence": "",
+        "cite": "",
+    }
     *_, (at, free, cores, queued) = queue["load"]
     assert datetime.fromisoformat(at) and (free, cores, queued) == (100, 640, None)
 
