@@ -24,6 +24,15 @@ Chosen = Annotated[
     dict[str, Any] | None, Field(description="of its own session: centre, queue, cores, memory, walltime, project")
 ]
 
+FilesAt = Annotated[
+    str | None,
+    Field(
+        max_length=64,
+        description="the centre where the files of one's own among these inputs lie, if it is not where the run will"
+        " be: they are brought there before its session is opened",
+    ),
+]
+
 
 class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -42,6 +51,7 @@ class NewRun(_Body):
     parent: str | None = Field(default=None, max_length=32, description="a run of one's own that this one comes from")
     relation: Relation | None = None
     owner: str | None = Field(default=None, max_length=255, description="for the gateway: whose it is")
+    files_at: FilesAt = None
 
 
 class Again(_Body):
@@ -53,6 +63,7 @@ class Again(_Body):
     language: Literal["en", "zh"] | None = None
     session: SessionName = None
     request: Chosen = None
+    files_at: FilesAt = None
 
 
 class Replay(_Body):
@@ -123,6 +134,7 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
             request=body.request,
             parent=parent.id if parent else None,
             relation=body.relation if parent else None,
+            lie=dict.fromkeys(body.inputs, body.files_at) if body.files_at else None,
         )
         return await desk.view(made)
 
@@ -186,12 +198,16 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
         """A new run with these inputs, some of them changed. This spends."""
         found = await own(run, who)
         more = body.model_dump(include={"key", "label", "language", "session", "request"})
+        more["lie"] = dict.fromkeys(body.inputs, body.files_at) if body.files_at else None
         made = await desk.again(found.owner, found, body.inputs, relation=Relation.RERUN, **more)
         return await desk.view(made)
 
     @routes.post("/runs/{run}/replay", status_code=201)
     async def replay(run: str, body: Replay, who: Who) -> dict[str, Any]:
-        """The same once more at another centre; when it is done the run says whether the results agree. This spends."""
+        """The same once more at another centre; when it is done the run says whether the results agree. This spends.
+
+        Files of one's own are brought there first (`staging`); nothing is charged for that.
+        """
         found = await own(run, who)
         request = {**(body.request or {}), "centre": body.centre}
         made = await desk.again(found.owner, found, {}, relation=Relation.REPLAY, key=body.key, request=request)

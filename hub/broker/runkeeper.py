@@ -23,6 +23,7 @@ from perijove.hub.broker.records import Record
 from perijove.hub.broker.runcompare import agreement
 from perijove.hub.broker.runrecords import Run
 from perijove.hub.broker.runs import Runs
+from perijove.hub.broker.runstaging import Staging
 from perijove.hub.broker.runviews import cost_in, window
 from perijove.hub.broker.sessions import NoPort, TooMany
 from perijove.hub.broker.views import fault_view
@@ -54,6 +55,7 @@ class RunKeeper:
         self.runs = runs
         #: Tests stop the broker here; called at each named point between two steps.
         self.reach: Callable[[str], Awaitable[None]] = _nothing
+        self.staging = Staging(self)
         self._opening = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -64,6 +66,8 @@ class RunKeeper:
                 await self.step(run, record)
             except (SQLAlchemyError, NoPort) as error:
                 log.warning("run %s: %s", run.id, error)
+            except Exception:  # one run that cannot be seen through must not keep the others waiting
+                log.exception("run %s", run.id)
 
     async def step(self, run: Run, record: Record | None) -> None:
         """The next thing that is to be done for a run, if any."""
@@ -80,7 +84,11 @@ class RunKeeper:
 
     async def _without_session(self, run: Run) -> None:
         if run.wanted == "cancel":
+            await self.staging.drop(run)
             await self.runs.change(run.id, change.cancelled(self.runs.clock()))
+            return
+        if run.waits_for_files:
+            self.staging.begin(run)
             return
         try:
             await self.open(run)
@@ -103,6 +111,9 @@ class RunKeeper:
             fresh = await self.runs.get(run.id)
             if fresh is None or fresh.session is not None or not fresh.state.live or fresh.wanted:
                 return fresh or run
+            if fresh.waits_for_files:
+                self.staging.begin(fresh)
+                return fresh
             record = await self.runs.opened_for(fresh)
             if record is None:
                 options = {**fresh.request, "kind": "app", "options": {"app": fresh.app, "run": fresh.id}}

@@ -14,6 +14,7 @@ from perijove.hub.broker.store import clusters, run_files, runs, sessions, share
 from perijove.spawners.job import new_session_id
 from perijove.spawners.session import Stage
 from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 #: Live runs of one person at a time; finished runs of which an app's usual time is told.
 MOST_LIVE, HISTORY = 200, 500
@@ -45,7 +46,7 @@ class Runs:
         def work(c: Connection) -> tuple[Run, bool]:
             mine = runs.c.owner == draft.owner
             if known := _one(c, mine, runs.c.key == draft.key):
-                if (known.app, known.inputs) != (draft.app, draft.inputs):
+                if (known.app, known.asked) != (draft.app, draft.asked):
                     raise KeyUsed
                 return known, False
             live = runs.c.state.in_([state.value for state in RunState if state.live])
@@ -55,7 +56,10 @@ class Runs:
             c.execute(insert(runs).values(**made.row()))
             return made, True
 
-        return await self.database.write(work)
+        try:
+            return await self.database.write(work)
+        except IntegrityError:
+            return await self.database.write(work)  # another broker wrote the same request down at the same time
 
     async def change(self, run: str, transition: RunTransition) -> Run | None:
         """The run after `transition`, which sees it as it is in the store now; None: there is no such run."""

@@ -49,6 +49,7 @@ def run(
     found: Run, record: Record | None, kept: Iterable[Kept], now: datetime, *, workers: int = 0, known: bool = True
 ) -> dict[str, Any]:
     """A run. `workers`: micro-credits of its Dask workers so far; `known`: its app is still there."""
+    waits = found.state is RunState.STARTING and found.session is None and found.waits_for_files
     silent = record.unknown_since if record is not None and found.state.live else None
     return {
         **{key: getattr(found, key) for key in _SAME},
@@ -58,9 +59,16 @@ def run(
         **{key: iso(getattr(found, key)) for key in ("created", "started", "ended", "seen")},
         "kept": [one.view() for one in kept],
         "unknown_since": iso(silent),
-        "stage": record.stage.value if record is not None else None,
+        "stage": "files" if waits else record.stage.value if record is not None else None,
+        "staging": [_on_its_way(one) for one in found.staging or ()],
         "can": can(found, known),
     }
+
+
+def _on_its_way(one: Mapping[str, Any]) -> dict[str, Any]:
+    """A file that is brought to where the run is to be; sizes in bytes."""
+    source = {"centre": one["centre"], "path": one["path"]}
+    return {key: one[key] for key in ("input", "state", "total", "moved")} | {"from": source, "to": one["to"] or None}
 
 
 def can(found: Run, known: bool) -> list[str]:

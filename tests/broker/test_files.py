@@ -291,11 +291,20 @@ async def test_a_cancelled_one_leaves_nothing(world: World, api: Api) -> None:
     assert (await api("DELETE", f"/transfers/{made.id}")).json()["state"] == "cancelled"
 
 
-@pytest.mark.parametrize(("target", "code"), [("a", "exists"), ("../.ssh/x", "outside"), ("folder", "exists")])
+@pytest.mark.parametrize(("target", "code"), [("b", "exists"), ("../.ssh/x", "outside"), ("folder", "exists")])
 async def test_what_cannot_be_done_fails_in_words_and_leaves_nothing(world: World, target: str, code: str) -> None:
     (world.home / "a").write_bytes(b"x")
+    (world.home / "b").write_bytes(b"y")
     (world.home / "folder").mkdir()
     failed = await world.over(await world.stage("a", target), "failed")
-    assert (failed.code, (world.home / "a").read_bytes()) == (code, b"x")
-    assert sorted(path.name for path in world.home.iterdir()) == ["a", "folder"]
+    assert (failed.code, (world.home / "b").read_bytes()) == (code, b"y")
+    assert sorted(path.name for path in world.home.iterdir()) == ["a", "b", "folder"]
     assert failed.detail
+
+
+async def test_it_is_done_when_it_was_killed_after_the_file_was_in_place(world: World) -> None:
+    (world.home / "a").write_bytes(b"x" * 1000)
+    (world.home / "b").write_bytes(b"x" * 1000)  # as the launcher left it, before that was written down
+    made = await world.over(await world.stage("a", "b"), "done")
+    assert made.sha256 == hashlib.sha256(b"x" * 1000).hexdigest()
+    assert sorted(path.name for path in world.home.iterdir()) == ["a", "b"], "and no partial file is left"
