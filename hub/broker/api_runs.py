@@ -111,7 +111,7 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
         """A run that the caller may do things with."""
         found = await one(name, who)
         if not (who.gateway or who.name == found.owner):
-            raise Refusal(403, "forbidden", "this is another person's run: you may look at it and cancel it")
+            raise Refusal(403, "forbidden", "this is another person's run: its files are theirs alone")
         return found
 
     @routes.post("/runs", status_code=201)
@@ -123,6 +123,7 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
         if not (who.gateway or who.name == owner):
             raise Refusal(403, "forbidden", "you cannot start runs of other people")
         parent = await own(body.parent, who) if body.parent else None
+        lie = desk.lie(parent, body.inputs) if parent and parent.owner == owner else {}
         made = await desk.start(
             owner,
             broker.apps.app(body.app),
@@ -134,7 +135,7 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
             request=body.request,
             parent=parent.id if parent else None,
             relation=body.relation if parent else None,
-            lie=dict.fromkeys(body.inputs, body.files_at) if body.files_at else None,
+            lie=lie | (dict.fromkeys(body.inputs, body.files_at) if body.files_at else {}),
         )
         return await desk.view(made)
 
@@ -237,13 +238,13 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
     @routes.get("/runs/{run}/files/{file:path}", response_class=StreamingResponse)
     async def read(run: str, file: str, who: Who) -> StreamingResponse:
         """A file of a run: the kept copy, else from its centre."""
-        pieces = await desk.reading.file(await one(run, who), file)
+        pieces = await desk.reading.file(await own(run, who), file)
         return StreamingResponse(pieces, media_type=media_of(file), headers=headers(file))
 
     @routes.get("/runs/{run}/download", response_class=StreamingResponse)
     async def download(run: str, who: Who) -> StreamingResponse:
         """All files of a run, as a ZIP."""
-        found = await one(run, who)
+        found = await own(run, who)
         pieces, name = await desk.reading.download(found), f"{found.app}-{found.id}.zip"
         return StreamingResponse(pieces, media_type="application/zip", headers=headers(name))
 

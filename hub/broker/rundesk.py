@@ -225,10 +225,14 @@ class RunDesk:
         app = self.broker.apps.app(run.app)
         inputs = {**run.inputs, **plain(changes, MOST_INPUTS, "inputs")}
         more = {"language": run.language, "label": run.label} | {k: v for k, v in more.items() if v is not None}
-        kept = [name for name in own_files(app, run.inputs) if name not in changes] if owner == run.owner else []
-        away = {one["input"]: one["centre"] for one in run.staging or () if one["state"] != "done"}
-        lie = {name: away.get(name, run.centre) for name in kept} | dict(more.pop("lie", None) or {})
+        lie = (self.lie(run, inputs) if owner == run.owner else {}) | dict(more.pop("lie", None) or {})
         return await self.start(owner, app, inputs, parent=run.id, lie=lie, **more)
+
+    def lie(self, run: Run, inputs: Mapping[str, Any]) -> dict[str, str]:
+        """The centre where each file of one's own lies that `inputs` has as this run of theirs has it."""
+        away = {one["input"]: one["centre"] for one in run.staging or () if one["state"] != "done"}
+        same = [name for name in self.own_files(run) if inputs.get(name) == run.inputs[name]]
+        return {name: away.get(name, run.centre) for name in same}
 
     async def cancel(self, run: Run, by: str) -> Run:
         """The run is to be cancelled; asking again, or for one that has ended, is harmless."""

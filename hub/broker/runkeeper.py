@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from perijove.hub.broker import runrecords as change
 from perijove.hub.broker.records import Record
 from perijove.hub.broker.runcompare import agreement
-from perijove.hub.broker.runrecords import Run
+from perijove.hub.broker.runrecords import Run, RunState
 from perijove.hub.broker.runs import Runs
 from perijove.hub.broker.runstaging import Staging
 from perijove.hub.broker.runviews import cost_in, window
@@ -41,6 +41,8 @@ LINGERS = timedelta(minutes=5)
 #: Ends of a session that are the centre's doing: the run goes on by itself, so often.
 CENTRES_DOING = frozenset({Reason.NODE_FAILED, Reason.PREEMPTED, Reason.LAUNCH_FAILED})
 BY_ITSELF = 1
+#: A ready session that says nothing of its own run for so long will not: it is stopped, as it costs.
+SILENT = timedelta(minutes=15)
 
 
 async def _nothing(point: str) -> None:
@@ -56,12 +58,13 @@ class RunKeeper:
         #: Tests stop the broker here; called at each named point between two steps.
         self.reach: Callable[[str], Awaitable[None]] = _nothing
         self.staging = Staging(self)
+        self._since = runs.clock()
         self._opening = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def round(self) -> None:
         """One look at every run for which something is left to be done."""
-        for run, record in await self.runs.unsettled():
+        for run, record in await self.runs.unsettled(self.runs.clock() - SILENT):
             try:
                 await self.step(run, record)
             except (SQLAlchemyError, NoPort) as error:
@@ -79,6 +82,16 @@ class RunKeeper:
             await self._session_over(run, record)
         elif run.wanted == "cancel" and run.own_session and record.live:
             await self.broker.ask_to_stop(record, run.asked_by or run.owner)
+        elif self._silent(run, record):
+            log.warning("run %s: its session %s is ready and says nothing of it: stopped", run.id, record.id)
+            await self.broker.ask_to_stop(record, "policy")  # then the run is interrupted, and can go on
+
+    def _silent(self, run: Run, record: Record) -> bool:
+        """Its own session is ready for long, can be reached, and never said a word of it to this broker either."""
+        told = run.state is not RunState.STARTING or record.ready is None or not record.live
+        if told or not run.own_session or record.unknown_since is not None:
+            return False
+        return self.runs.clock() - max(record.ready or self._since, self._since) > SILENT
 
     # --- a session of its own ----------------------------------------------------------------------------------
 
@@ -96,7 +109,7 @@ class RunKeeper:
             await self._not_opened(run, [fault_view(fault) for fault in bad.faults])
         except TooMany:
             words = "you have as many sessions as one person may have; stop one first"
-            await self._not_opened(run, [fault_view(Fault("", "too-many", words, {}))])
+            await self._not_opened(run, [fault_view(Fault("", "too-many-sessions", words, {}))])
 
     async def _not_opened(self, run: Run, problem: list[dict[str, Any]]) -> None:
         await self.runs.change(run.id, change.not_opened(problem, self.runs.clock()))

@@ -105,14 +105,16 @@ class Runs:
         query = select(runs).where(*where).order_by(runs.c.created.desc(), runs.c.id).limit(limit)
         return await self.database.read(lambda c: _with_sessions(c, [Run.of(row) for row in c.execute(query)]))
 
-    async def unsettled(self) -> list[tuple[Run, Record | None]]:
+    async def unsettled(self, silent: datetime) -> list[tuple[Run, Record | None]]:
         """The runs for which something is to be done now, with their sessions, oldest first.
 
-        Not those that go on in a session that has not ended: of them there may be many, with long reports.
+        Not those that go on in a session that has not ended: of them there may be many, with long reports. But those
+        of which nothing was ever heard, though their session was ready before `silent`.
         """
         live = runs.c.state.in_([state.value for state in RunState if state.live])
         there = select(sessions.c.id).where(sessions.c.stage != Stage.ENDED.value, sessions.c.id == runs.c.session)
-        goes_on = live & runs.c.wanted.is_(None) & there.exists()
+        heard = (runs.c.state != RunState.STARTING.value) | ~there.where(sessions.c.ready < silent).exists()
+        goes_on = live & runs.c.wanted.is_(None) & there.exists() & heard
         query = select(runs).where(~runs.c.settled, ~goes_on).order_by(runs.c.created)
         return await self.database.read(lambda c: _with_sessions(c, [Run.of(row) for row in c.execute(query)]))
 

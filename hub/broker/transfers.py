@@ -138,10 +138,8 @@ class Transfers:
                 raise TooManyTransfers
             c.execute(insert(transfers).values({name: getattr(made, name) for name in Transfer.__slots__}))
 
-        try:
+        with contextlib.suppress(IntegrityError):  # another broker wrote it down at the same time
             await self.database.write(work)
-        except IntegrityError:
-            pass  # another broker wrote it down at the same time
         self._wake.set()
         return await self.get(made.id) or made
 

@@ -302,6 +302,13 @@ async def test_what_cannot_be_done_fails_in_words_and_leaves_nothing(world: Worl
     assert failed.detail
 
 
+async def test_a_range_of_any_length_is_no_error_of_ours(world: World, api: Api) -> None:
+    (world.home / "a").write_bytes(b"abc")
+    for asked in (f"bytes={'9' * 5000}-", f"bytes=0-{'9' * 5000}"):
+        answer = await api("GET", f"/files/alpha/content?path={world.path('a')}", headers={"Range": asked})
+        assert (answer.status_code, answer.content) == (200, b"abc"), "a range that is none is none"
+
+
 async def test_it_is_done_when_it_was_killed_after_the_file_was_in_place(world: World) -> None:
     (world.home / "a").write_bytes(b"x" * 1000)
     (world.home / "b").write_bytes(b"x" * 1000)  # as the launcher left it, before that was written down

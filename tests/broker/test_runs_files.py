@@ -1,4 +1,4 @@
-"""Runs whose files lie at another centre: they are brought first, whatever is killed in between, and nothing is lost."""
+"""Runs whose files lie at another centre: they are brought first, whatever is killed meanwhile."""
 
 from __future__ import annotations
 

@@ -57,9 +57,9 @@ async def test_what_is_written_is_read_and_each_change_is_a_version(runs: Runs) 
     assert after is not None and after.version == 1 and after.report == said and await runs.get(made.id) == after
     assert await runs.change(made.id, reported(said, "/f", None, utc_now())) == after, "the end is told once"
     assert await runs.change("nothing", reported(said, "/f", None, utc_now())) is None
-    assert [run.id for run, _ in await runs.unsettled()] == [made.id]
+    assert [run.id for run, _ in await runs.unsettled(utc_now())] == [made.id]
     await runs.change(made.id, settled(None, 5))
-    assert await runs.unsettled() == [] and (await runs.history())["sums"][0][1] == 5
+    assert await runs.unsettled(utc_now()) == [] and (await runs.history())["sums"][0][1] == 5
     assert await runs.counts() == {}
     assert [run.id for run, _ in await runs.listing("ada", app="sums", state=RunState.DONE)] == [made.id]
 
