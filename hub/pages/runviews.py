@@ -189,7 +189,7 @@ class RunView:
         """The files that are brought before it begins: name, from where, how much of it is there."""
         if self.data.get("stage") != "files":
             return []
-        rows = []
+        rows: list[Json] = []
         for row in self.data.get("staging") or ():
             total, moved = row.get("total"), row.get("moved") or 0
             source = row.get("from") or {}
