@@ -146,7 +146,7 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
         app: str | None = None,
         state: RunState | None = None,
         session: str | None = None,
-        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        limit: Annotated[int, Query(ge=1, le=200)] = 100,
     ) -> dict[str, Any]:
         """Runs, newest first: one's own, or (operators) everybody's; without the rows of tables."""
         if owner is not None and not who.may_see(owner):

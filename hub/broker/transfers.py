@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 UNFINISHED = ("waiting", "running", "cancelling")
 #: Transfers under way at once, and those of one person that are not over.
 AT_ONCE, PER_PERSON = 4, 50
+#: Transfers that this broker looks after at once, most of them waiting.
+TOGETHER = 500
 #: Days for which one that is over is remembered.
 KEPT = 30
 _LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
@@ -108,6 +110,8 @@ class Transfers:
     _moved: dict[str, int] = field(default_factory=dict)
     _rates: dict[str, float] = field(default_factory=dict)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    #: Held while one moves bytes, not while it waits for a centre: four to a silent one must not stop all others.
+    _turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
     async def stage(
         self, owner: str, source: tuple[str, str], target: tuple[str, str], *, ours: bool = False, name: str = ""
@@ -190,7 +194,7 @@ class Transfers:
             await self.database.write(lambda c: c.execute(delete(transfers).where(*old)) and None)
         found = await self._find(transfers.c.state.in_(UNFINISHED), limit=1000)
         for transfer in reversed(found):
-            if len(self._tasks) < AT_ONCE and transfer.id not in self._tasks and self.held(transfer.to_centre):
+            if len(self._tasks) < TOGETHER and transfer.id not in self._tasks and self.held(transfer.to_centre):
                 task = asyncio.create_task(self._carry(transfer), name=f"transfer {transfer.id}")
                 self._tasks[transfer.id] = task
                 task.add_done_callback(partial(self._over, transfer.id))
@@ -206,10 +210,12 @@ class Transfers:
         pause, since, moved = self.retry[0], time.monotonic(), -1
         while True:
             try:
-                if transfer.state == "cancelling":
-                    await self._drop(transfer)
-                else:
-                    await self._move(transfer)
+                async with self._turns:
+                    transfer = await self.get(transfer.id) or transfer
+                    if transfer.state == "cancelling":
+                        await self._drop(transfer)
+                    elif transfer.state in UNFINISHED:
+                        await self._move(transfer)
             except Stopped:
                 pass
             except BadRequest as error:

@@ -43,6 +43,16 @@ async def test_a_key_makes_one_run_however_often_it_is_asked(runs: Runs) -> None
     assert (await runs.add(draft("bob"), "abc"))[1]
 
 
+async def test_two_brokers_that_hear_the_same_request_at_once_make_one_run(runs: Runs, url: str) -> None:
+    other = Runs(Sessions(Database(url), Bulletin()))
+    try:
+        for n in range(20):
+            made = await asyncio.gather(runs.add(draft(key=f"k{n}"), "abc"), other.add(draft(key=f"k{n}"), "abc"))
+            assert len({run.id for run, _ in made}) == 1 and sum(new for _, new in made) == 1
+    finally:
+        await other.database.close()
+
+
 async def test_a_person_has_so_many_live_runs(runs: Runs) -> None:
     await asyncio.gather(*(runs.add(draft(key=str(n)), "abc") for n in range(MOST_LIVE)))
     with pytest.raises(TooManyRuns):
