@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from perijove.hub.logsecrets import keep_out
 from perijove.hub.settings import DEMO, SERVICE, Settings
 
 #: What the broker may do at the hub: start and stop servers, see who there is, have routes checked.
@@ -30,6 +31,7 @@ def configure(c: Any, settings: Settings) -> None:
     _sessions(c, settings)
     _people(c, settings)
     _broker(c, settings)
+    keep_out()
     c.JupyterHub.template_paths = [str(Path(__file__).parent / "templates")]
     c.JupyterHub.template_vars = {
         "perijove_prefix": settings.broker_prefix,

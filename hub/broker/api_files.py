@@ -84,7 +84,7 @@ async def _pieces(files: Files, place: Place, path: str, facts: Facts, start: in
 
 def _range(headers: Any, total: int, tag: str) -> tuple[int, int] | None:
     """From where to where (RFC 9110, one range); all of it if the request says nothing else; None: not there."""
-    found = re.fullmatch(r"bytes=(\d*)-(\d*)", headers.get("range", "").replace(" ", ""))
+    found = re.fullmatch(r"bytes=(\d{0,18})-(\d{0,18})", headers.get("range", "").replace(" ", ""))
     if found is None or not any(found.groups()) or headers.get("if-range", tag) != tag:
         return 0, total
     first, last = found.groups()

@@ -24,6 +24,15 @@ Chosen = Annotated[
     dict[str, Any] | None, Field(description="of its own session: centre, queue, cores, memory, walltime, project")
 ]
 
+FilesAt = Annotated[
+    str | None,
+    Field(
+        max_length=64,
+        description="the centre where the files of one's own among these inputs lie, if it is not where the run will"
+        " be: they are brought there before its session is opened",
+    ),
+]
+
 
 class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -42,6 +51,7 @@ class NewRun(_Body):
     parent: str | None = Field(default=None, max_length=32, description="a run of one's own that this one comes from")
     relation: Relation | None = None
     owner: str | None = Field(default=None, max_length=255, description="for the gateway: whose it is")
+    files_at: FilesAt = None
 
 
 class Again(_Body):
@@ -53,6 +63,7 @@ class Again(_Body):
     language: Literal["en", "zh"] | None = None
     session: SessionName = None
     request: Chosen = None
+    files_at: FilesAt = None
 
 
 class Replay(_Body):
@@ -100,7 +111,7 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
         """A run that the caller may do things with."""
         found = await one(name, who)
         if not (who.gateway or who.name == found.owner):
-            raise Refusal(403, "forbidden", "this is another person's run: you may look at it and cancel it")
+            raise Refusal(403, "forbidden", "this is another person's run: its files are theirs alone")
         return found
 
     @routes.post("/runs", status_code=201)
@@ -112,6 +123,7 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
         if not (who.gateway or who.name == owner):
             raise Refusal(403, "forbidden", "you cannot start runs of other people")
         parent = await own(body.parent, who) if body.parent else None
+        lie = desk.lie(parent, body.inputs) if parent and parent.owner == owner else {}
         made = await desk.start(
             owner,
             broker.apps.app(body.app),
@@ -123,6 +135,7 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
             request=body.request,
             parent=parent.id if parent else None,
             relation=body.relation if parent else None,
+            lie=lie | (dict.fromkeys(body.inputs, body.files_at) if body.files_at else {}),
         )
         return await desk.view(made)
 
@@ -133,7 +146,7 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
         app: str | None = None,
         state: RunState | None = None,
         session: str | None = None,
-        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        limit: Annotated[int, Query(ge=1, le=200)] = 100,
     ) -> dict[str, Any]:
         """Runs, newest first: one's own, or (operators) everybody's; without the rows of tables."""
         if owner is not None and not who.may_see(owner):
@@ -186,12 +199,16 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
         """A new run with these inputs, some of them changed. This spends."""
         found = await own(run, who)
         more = body.model_dump(include={"key", "label", "language", "session", "request"})
+        more["lie"] = dict.fromkeys(body.inputs, body.files_at) if body.files_at else None
         made = await desk.again(found.owner, found, body.inputs, relation=Relation.RERUN, **more)
         return await desk.view(made)
 
     @routes.post("/runs/{run}/replay", status_code=201)
     async def replay(run: str, body: Replay, who: Who) -> dict[str, Any]:
-        """The same once more at another centre; when it is done the run says whether the results agree. This spends."""
+        """The same once more at another centre; when it is done the run says whether the results agree. This spends.
+
+        Files of one's own are brought there first (`staging`); nothing is charged for that.
+        """
         found = await own(run, who)
         request = {**(body.request or {}), "centre": body.centre}
         made = await desk.again(found.owner, found, {}, relation=Relation.REPLAY, key=body.key, request=request)
@@ -221,13 +238,13 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
     @routes.get("/runs/{run}/files/{file:path}", response_class=StreamingResponse)
     async def read(run: str, file: str, who: Who) -> StreamingResponse:
         """A file of a run: the kept copy, else from its centre."""
-        pieces = await desk.reading.file(await one(run, who), file)
+        pieces = await desk.reading.file(await own(run, who), file)
         return StreamingResponse(pieces, media_type=media_of(file), headers=headers(file))
 
     @routes.get("/runs/{run}/download", response_class=StreamingResponse)
     async def download(run: str, who: Who) -> StreamingResponse:
         """All files of a run, as a ZIP."""
-        found = await one(run, who)
+        found = await own(run, who)
         pieces, name = await desk.reading.download(found), f"{found.app}-{found.id}.zip"
         return StreamingResponse(pieces, media_type="application/zip", headers=headers(name))
 

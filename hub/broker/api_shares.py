@@ -86,12 +86,16 @@ def router(broker: Broker, person: Person, prefix: str) -> APIRouter:
     async def shared(token: str) -> dict[str, Any]:
         """The run that a link shows: nothing of who its owner is. Needs no login."""
         link, found = await opened(token)
-        return runviews.shared(await desk.view(found), link.mode, desk.own_files(found))
+        app = broker.apps.apps.get(found.app)
+        titles = {name: one.title.model_dump() for name, one in app.inputs.items()} if app is not None else {}
+        return runviews.shared(await desk.view(found), link.mode, desk.own_files(found), titles)
 
     @routes.get("/shared/{token}/files/{file:path}", response_class=StreamingResponse)
     async def file(token: str, file: str) -> StreamingResponse:
         """A file of the run that a link shows. Needs no login."""
         _, found = await opened(token)
+        if file in runviews.PRIVATE:
+            raise Refusal(404, "no-file", "the run has no such file")
         pieces = await desk.reading.file(found, file)
         return StreamingResponse(pieces, media_type=media_of(file), headers=headers(file))
 

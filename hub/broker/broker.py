@@ -126,6 +126,7 @@ class Broker:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.runs.keeper.staging.stop()
         if release:
             await asyncio.gather(*(keeper.release() for keeper in self.keepers.values()))
         await self.parts.database.close()
@@ -159,6 +160,8 @@ class Broker:
                 await work()
             except (SQLAlchemyError, OSError) as error:
                 log.warning("%s", error)
+            except Exception:  # what one round cannot do must not end all later ones, of which nobody would hear
+                log.exception("a round of the broker's work")
 
     def _keeps(self, centre: str) -> bool:
         """This broker looks after the centre."""

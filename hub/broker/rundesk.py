@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from perijove.hub.broker import runrecords as change
@@ -27,6 +27,8 @@ from perijove.hub.broker.runreading import RunReading
 from perijove.hub.broker.runrecords import Run, RunState
 from perijove.hub.broker.runs import KeyUsed, Runs, TooManyRuns
 from perijove.hub.broker.runshares import Shares
+from perijove.hub.broker.runstaging import anew
+from perijove.hub.broker.sessions import NoPort, TooMany
 from perijove.spawners.apps.inputs import Inputs
 from perijove.spawners.link import printable
 from perijove.spawners.request import BadRequest, Fault
@@ -68,19 +70,24 @@ class RunDesk:
         request: Mapping[str, Any] | None = None,
         parent: str | None = None,
         relation: str | None = None,
+        lie: Mapping[str, str] | None = None,
     ) -> Run:
         """A run with these inputs, in a session of one's own or in one opened for it; the same key is the same run.
+
+        `lie`: the centre at which the file of an input lies, by its name; it is brought to where the run's session is.
 
         Raises:
             BadRequest, Refusal, TooMany, NoPort: nothing of it is kept.
         """
         parsed = Inputs(app).parse(plain(inputs, MOST_INPUTS, "inputs"))
         if key and (known := await self.runs.of_key(owner, key)) is not None:
-            if (known.app, known.inputs) != (app.name, parsed):
+            if (known.app, known.asked) != (app.name, parsed):
                 raise _key_used()
             return known
         chosen = dict(request or {})
         wanted = wants(app, parsed, chosen)
+        own = [name for name in own_files(app, parsed) if name in (lie or {})]
+        here = {name: (str((lie or {})[name]), str(parsed[name])) for name in own}
         common: dict[str, Any] = {
             "id": "",
             "owner": owner,
@@ -98,10 +105,16 @@ class RunDesk:
             "relation": relation,
         }
         if session is not None:
-            draft = Run(**common, own_session=False, **await self._in_session(owner, session, wanted.cores))
+            place = await self._in_session(owner, session, wanted.cores)
+            if away := sorted({where for where, _ in here.values()} - {place["centre"]}):
+                words = f"a file of this run lies at {away[0]}: run it in a session of its own, to which it is brought"
+                raise Refusal(409, "files-elsewhere", words, values={"centre": away[0]})
+            draft = Run(**common, own_session=False, **place)
         else:
             options = session_options(wanted, chosen) | {"language": language}
-            draft = Run(**common, own_session=True, **await self._in_own(app, options))
+            place = await self._in_own(app, options, {where for where, _ in here.values()})
+            staging = await self.keeper.staging.plan(owner, here, place["centre"]) or None
+            draft = Run(**common, own_session=True, staging=staging, **place)
         try:
             made, new = await self.runs.add(draft, self.broker.tag)
         except KeyUsed:
@@ -116,8 +129,9 @@ class RunDesk:
     async def _opened(self, run: Run) -> Run:
         try:
             return await self.keeper.open(run)
-        except Exception:
-            # It was refused: the person hears why, and there is no run. (After a crash here the keeper goes on.)
+        except (BadRequest, Refusal, TooMany, NoPort):
+            # It was refused: the person hears why, and there is no run. (After a crash or with a store that does not
+            # answer the keeper goes on: a session may have been opened, and that must not be left to itself.)
             await self.runs.change(run.id, change.not_opened([], self.runs.clock()))
             await self.runs.forget(run.id)
             raise
@@ -133,11 +147,14 @@ class RunDesk:
         place = {"session": host.id, "server": host.server, "centre": host.centre, "queue": host.queue}
         return {**place, "price": price, "request": {}}
 
-    async def _in_own(self, app: App, options: dict[str, Any]) -> dict[str, Any]:
-        """Where a run's own session will be: where the person said, else the best offer where the app runs."""
+    async def _in_own(self, app: App, options: dict[str, Any], near: Collection[str] = ()) -> dict[str, Any]:
+        """Where a run's own session will be: where the person said, else the best offer where the app runs, and first
+        of those `near`, where files of the person are."""
         prefer = {"prefer": options.pop("prefer")} if "prefer" in options else {}
         if not options.get("centre"):
-            best = await self.broker.apps.best(app, self.broker.offers({**options, **prefer}).offers)
+            offers = self.broker.offers({**options, **prefer}).offers
+            nearer = tuple(offer for offer in offers if offer.centre.id in near)
+            best = await self.broker.apps.best(app, nearer) or await self.broker.apps.best(app, offers)
             if best is None:
                 words = f"no centre that is open now can run {app.title.en}: see the offers for the reasons"
                 raise BadRequest([Fault("centre", "app-nowhere", words, {"app": app.name})])
@@ -166,6 +183,9 @@ class RunDesk:
         before = await self._record(run)
         cost = await self.keeper.cost(run, before)
         if session is not None:
+            if run.waits_for_files:
+                words = "files of this run are yet to be brought: resume it in a session of its own"
+                raise Refusal(409, "files-elsewhere", words)
             place = await self._in_session(run.owner, session, int(run.needs.get("cores", 1)))
             if place["centre"] != run.centre:
                 raise Refusal(
@@ -180,6 +200,7 @@ class RunDesk:
             options = dict(run.request) or session_options(wanted, {"centre": run.centre, "language": run.language})
             values = await self._in_own(app, options)
             del values["attempt"]
+            values |= {"staging": anew(run.staging, self.runs.clock())} if run.staging else {}
         if before is not None and before.live and run.own_session:
             await self.broker.ask_to_stop(before, "the run's end")  # it has done its part, and nobody would end it
         after = await self.runs.change(run.id, change.goes_on(run.session, cost, **values))
@@ -204,7 +225,14 @@ class RunDesk:
         app = self.broker.apps.app(run.app)
         inputs = {**run.inputs, **plain(changes, MOST_INPUTS, "inputs")}
         more = {"language": run.language, "label": run.label} | {k: v for k, v in more.items() if v is not None}
-        return await self.start(owner, app, inputs, parent=run.id, **more)
+        lie = (self.lie(run, inputs) if owner == run.owner else {}) | dict(more.pop("lie", None) or {})
+        return await self.start(owner, app, inputs, parent=run.id, lie=lie, **more)
+
+    def lie(self, run: Run, inputs: Mapping[str, Any]) -> dict[str, str]:
+        """The centre where each file of one's own lies that `inputs` has as this run of theirs has it."""
+        away = {one["input"]: one["centre"] for one in run.staging or () if one["state"] != "done"}
+        same = [name for name in self.own_files(run) if inputs.get(name) == run.inputs[name]]
+        return {name: away.get(name, run.centre) for name in same}
 
     async def cancel(self, run: Run, by: str) -> Run:
         """The run is to be cancelled; asking again, or for one that has ended, is harmless."""
@@ -280,13 +308,17 @@ class RunDesk:
 
     def own_files(self, run: Run) -> list[str]:
         """The inputs of a run that are its owner's own files, by name; of an app that is gone: any that may be."""
-        app = self.broker.apps.apps.get(run.app)
-        texts = {name: value for name, value in run.inputs.items() if isinstance(value, str)}
-        known = {name for name, one in app.inputs.items() if one.type == "file"} if app is not None else set(texts)
-        return [name for name, value in texts.items() if name in known and not value.startswith("data:")]
+        return own_files(self.broker.apps.apps.get(run.app), run.inputs)
 
     async def _record(self, run: Run) -> Record | None:
         return await self.broker.sessions.get(run.session) if run.session else None
+
+
+def own_files(app: App | None, inputs: Mapping[str, Any]) -> list[str]:
+    """The inputs that are files of a person's own, by name; of an app that is gone: any that may be."""
+    texts = {name: value for name, value in inputs.items() if isinstance(value, str)}
+    known = {name for name, one in app.inputs.items() if one.type == "file"} if app is not None else set(texts)
+    return [name for name, value in texts.items() if name in known and not value.startswith("data:")]
 
 
 def plain(value: Any, most: int, what: str) -> dict[str, Any]:
@@ -310,4 +342,4 @@ def _key_used() -> Refusal:
     return Refusal(409, "key-used", "this key was used for a run of another app or of other inputs")
 
 
-__all__ = ["RunDesk", "plain"]
+__all__ = ["RunDesk", "own_files", "plain"]

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 from perijove.hub.broker import runrecords as change
 from perijove.hub.broker.records import Record
 from perijove.hub.broker.runcompare import agreement
-from perijove.hub.broker.runrecords import Run
+from perijove.hub.broker.runrecords import Run, RunState
 from perijove.hub.broker.runs import Runs
+from perijove.hub.broker.runstaging import Staging
 from perijove.hub.broker.runviews import cost_in, window
 from perijove.hub.broker.sessions import NoPort, TooMany
 from perijove.hub.broker.views import fault_view
@@ -40,6 +41,8 @@ LINGERS = timedelta(minutes=5)
 #: Ends of a session that are the centre's doing: the run goes on by itself, so often.
 CENTRES_DOING = frozenset({Reason.NODE_FAILED, Reason.PREEMPTED, Reason.LAUNCH_FAILED})
 BY_ITSELF = 1
+#: A ready session that says nothing of its own run for so long will not: it is stopped, as it costs.
+SILENT = timedelta(minutes=15)
 
 
 async def _nothing(point: str) -> None:
@@ -54,16 +57,20 @@ class RunKeeper:
         self.runs = runs
         #: Tests stop the broker here; called at each named point between two steps.
         self.reach: Callable[[str], Awaitable[None]] = _nothing
+        self.staging = Staging(self)
+        self._since = runs.clock()
         self._opening = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def round(self) -> None:
         """One look at every run for which something is left to be done."""
-        for run, record in await self.runs.unsettled():
+        for run, record in await self.runs.unsettled(self.runs.clock() - SILENT):
             try:
                 await self.step(run, record)
             except (SQLAlchemyError, NoPort) as error:
                 log.warning("run %s: %s", run.id, error)
+            except Exception:  # one run that cannot be seen through must not keep the others waiting
+                log.exception("run %s", run.id)
 
     async def step(self, run: Run, record: Record | None) -> None:
         """The next thing that is to be done for a run, if any."""
@@ -75,12 +82,26 @@ class RunKeeper:
             await self._session_over(run, record)
         elif run.wanted == "cancel" and run.own_session and record.live:
             await self.broker.ask_to_stop(record, run.asked_by or run.owner)
+        elif self._silent(run, record):
+            log.warning("run %s: its session %s is ready and says nothing of it: stopped", run.id, record.id)
+            await self.broker.ask_to_stop(record, "policy")  # then the run is interrupted, and can go on
+
+    def _silent(self, run: Run, record: Record) -> bool:
+        """Its own session is ready for long, can be reached, and never said a word of it to this broker either."""
+        told = run.state is not RunState.STARTING or record.ready is None or not record.live
+        if told or not run.own_session or record.unknown_since is not None:
+            return False
+        return self.runs.clock() - max(record.ready or self._since, self._since) > SILENT
 
     # --- a session of its own ----------------------------------------------------------------------------------
 
     async def _without_session(self, run: Run) -> None:
         if run.wanted == "cancel":
+            await self.staging.drop(run)
             await self.runs.change(run.id, change.cancelled(self.runs.clock()))
+            return
+        if run.waits_for_files:
+            self.staging.begin(run)
             return
         try:
             await self.open(run)
@@ -88,7 +109,7 @@ class RunKeeper:
             await self._not_opened(run, [fault_view(fault) for fault in bad.faults])
         except TooMany:
             words = "you have as many sessions as one person may have; stop one first"
-            await self._not_opened(run, [fault_view(Fault("", "too-many", words, {}))])
+            await self._not_opened(run, [fault_view(Fault("", "too-many-sessions", words, {}))])
 
     async def _not_opened(self, run: Run, problem: list[dict[str, Any]]) -> None:
         await self.runs.change(run.id, change.not_opened(problem, self.runs.clock()))
@@ -103,6 +124,9 @@ class RunKeeper:
             fresh = await self.runs.get(run.id)
             if fresh is None or fresh.session is not None or not fresh.state.live or fresh.wanted:
                 return fresh or run
+            if fresh.waits_for_files:
+                self.staging.begin(fresh)
+                return fresh
             record = await self.runs.opened_for(fresh)
             if record is None:
                 options = {**fresh.request, "kind": "app", "options": {"app": fresh.app, "run": fresh.id}}

@@ -87,6 +87,8 @@ class Run:
     parent: str | None = None
     relation: str | None = None
     agreement: Mapping[str, Any] | None = None
+    #: Files of the person that lie at other centres and are brought before it has a session; see `runstaging`.
+    staging: Sequence[Mapping[str, Any]] | None = None
 
     @classmethod
     def of(cls, row: Row[Any]) -> Run:
@@ -98,6 +100,16 @@ class Run:
     def own_server(self) -> str:
         """The server of its own session of this attempt: a name that no other run or attempt has."""
         return f"run-{self.id[3:]}" + (f"-{self.attempt}" if self.attempt > 1 else "")
+
+    @property
+    def waits_for_files(self) -> bool:
+        """Files of the person are yet to be brought."""
+        return any(one["state"] != "done" for one in self.staging or ())
+
+    @property
+    def asked(self) -> Mapping[str, Any]:
+        """The inputs as they were asked for: with the files where they were then."""
+        return {**self.inputs, **{one["input"]: one["path"] for one in self.staging or ()}}
 
     def row(self) -> dict[str, Any]:
         """Its values for the store."""

@@ -14,6 +14,7 @@ from perijove.hub.broker.store import clusters, run_files, runs, sessions, share
 from perijove.spawners.job import new_session_id
 from perijove.spawners.session import Stage
 from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 #: Live runs of one person at a time; finished runs of which an app's usual time is told.
 MOST_LIVE, HISTORY = 200, 500
@@ -45,7 +46,7 @@ class Runs:
         def work(c: Connection) -> tuple[Run, bool]:
             mine = runs.c.owner == draft.owner
             if known := _one(c, mine, runs.c.key == draft.key):
-                if (known.app, known.inputs) != (draft.app, draft.inputs):
+                if (known.app, known.asked) != (draft.app, draft.asked):
                     raise KeyUsed
                 return known, False
             live = runs.c.state.in_([state.value for state in RunState if state.live])
@@ -55,7 +56,10 @@ class Runs:
             c.execute(insert(runs).values(**made.row()))
             return made, True
 
-        return await self.database.write(work)
+        try:
+            return await self.database.write(work)
+        except IntegrityError:
+            return await self.database.write(work)  # another broker wrote the same request down at the same time
 
     async def change(self, run: str, transition: RunTransition) -> Run | None:
         """The run after `transition`, which sees it as it is in the store now; None: there is no such run."""
@@ -101,14 +105,16 @@ class Runs:
         query = select(runs).where(*where).order_by(runs.c.created.desc(), runs.c.id).limit(limit)
         return await self.database.read(lambda c: _with_sessions(c, [Run.of(row) for row in c.execute(query)]))
 
-    async def unsettled(self) -> list[tuple[Run, Record | None]]:
+    async def unsettled(self, silent: datetime) -> list[tuple[Run, Record | None]]:
         """The runs for which something is to be done now, with their sessions, oldest first.
 
-        Not those that go on in a session that has not ended: of them there may be many, with long reports.
+        Not those that go on in a session that has not ended: of them there may be many, with long reports. But those
+        of which nothing was ever heard, though their session was ready before `silent`.
         """
         live = runs.c.state.in_([state.value for state in RunState if state.live])
         there = select(sessions.c.id).where(sessions.c.stage != Stage.ENDED.value, sessions.c.id == runs.c.session)
-        goes_on = live & runs.c.wanted.is_(None) & there.exists()
+        heard = (runs.c.state != RunState.STARTING.value) | ~there.where(sessions.c.ready < silent).exists()
+        goes_on = live & runs.c.wanted.is_(None) & there.exists() & heard
         query = select(runs).where(~runs.c.settled, ~goes_on).order_by(runs.c.created)
         return await self.database.read(lambda c: _with_sessions(c, [Run.of(row) for row in c.execute(query)]))
 

@@ -18,6 +18,8 @@ _SAME = (
 )
 #: What of a run is shown to whoever has a link: nothing of who and where its owner is, nor of money.
 _SHARED = ("app", "app_version", "digest", "title", "label", "centre", "inputs", "language", "progress", "relation")
+#: Files of a run that tell who its owner is, and where they keep what: for nobody who merely has a link.
+PRIVATE = frozenset({"inputs.json", "log.txt", "ro-crate-metadata.json"})
 
 
 def hourly(record: Record) -> int:
@@ -35,7 +37,10 @@ def window(run: Run, record: Record | None, now: datetime) -> tuple[datetime, da
         return None
     end = record.ended or now
     if run.own_session:
-        return None if record.started is None else (record.started, max(end, record.started))
+        if record.started is None:
+            return None
+        begun = max(record.started, record.taken or record.started)  # what was kept warm before is nobody's cost
+        return begun, max(end, begun)
     return None if run.started is None else (run.started, max(min(run.ended or end, end), run.started))
 
 
@@ -49,6 +54,7 @@ def run(
     found: Run, record: Record | None, kept: Iterable[Kept], now: datetime, *, workers: int = 0, known: bool = True
 ) -> dict[str, Any]:
     """A run. `workers`: micro-credits of its Dask workers so far; `known`: its app is still there."""
+    waits = found.state is RunState.STARTING and found.session is None and found.waits_for_files
     silent = record.unknown_since if record is not None and found.state.live else None
     return {
         **{key: getattr(found, key) for key in _SAME},
@@ -58,9 +64,16 @@ def run(
         **{key: iso(getattr(found, key)) for key in ("created", "started", "ended", "seen")},
         "kept": [one.view() for one in kept],
         "unknown_since": iso(silent),
-        "stage": record.stage.value if record is not None else None,
+        "stage": "files" if waits else record.stage.value if record is not None else None,
+        "staging": [_on_its_way(one) for one in found.staging or ()],
         "can": can(found, known),
     }
+
+
+def _on_its_way(one: Mapping[str, Any]) -> dict[str, Any]:
+    """A file that is brought to where the run is to be; sizes in bytes."""
+    source = {"centre": one["centre"], "path": one["path"]}
+    return {key: one[key] for key in ("input", "state", "total", "moved")} | {"from": source, "to": one["to"] or None}
 
 
 def can(found: Run, known: bool) -> list[str]:
@@ -85,18 +98,26 @@ def brief(view: dict[str, Any]) -> dict[str, Any]:
     return view | {"report": short}
 
 
-def shared(view: Mapping[str, Any], mode: str, files: Sequence[str]) -> dict[str, Any]:
-    """A run for whoever has a link to it; `files` are names of inputs that are the owner's own files."""
+def shared(
+    view: Mapping[str, Any], mode: str, files: Sequence[str], titles: Mapping[str, Mapping[str, str]] | None = None
+) -> dict[str, Any]:
+    """A run for whoever has a link to it; `files` are names of inputs that are the owner's own files, `titles` those
+    of all inputs: whoever is not signed in cannot ask for the app's words."""
     report = view["report"]
     if isinstance(report, Mapping):
         report = _but(report, "node")
         if isinstance(failure := report.get("failure"), Mapping):
             report["failure"] = _but(failure, "command", "lines")  # they tell of the owner's folders
+        if isinstance(results := report.get("results"), Mapping):
+            listed = [one for one in _list(results.get("files")) if _but(one).get("file") not in PRIVATE]
+            report["results"] = {**results, "files": listed}
         report["steps"] = [_but(step, "words") for step in _list(report.get("steps"))]
     inputs = {name: _hidden(value) if name in files else value for name, value in view["inputs"].items()}
     return {
         **{key: view[key] for key in _SHARED},
-        **{key: view[key] for key in ("state", "created", "started", "ended", "kept")},
+        **{key: view[key] for key in ("state", "created", "started", "ended")},
+        "kept": [one for one in view["kept"] if one["file"] not in PRIVATE],
+        "titles": dict(titles or {}),
         "inputs": inputs,
         "report": report,
         "agreement": view["agreement"],
@@ -118,4 +139,4 @@ def _list(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list) else []
 
 
-__all__ = ["brief", "cost_in", "hourly", "run", "shared", "window"]
+__all__ = ["PRIVATE", "brief", "cost_in", "hourly", "run", "shared", "window"]

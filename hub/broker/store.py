@@ -327,6 +327,8 @@ runs = Table(
     Column("parent", String(32)),
     Column("relation", String(16)),
     Column("agreement", JSON(none_as_null=True)),
+    #: Files of the person that are brought from other centres before its session is opened; see `runstaging`.
+    Column("staging", JSON(none_as_null=True)),
     UniqueConstraint("owner", "key"),
     Index("ix_runs_owner_created", "owner", "created"),
     Index("ix_runs_app_ended", "app", "ended"),

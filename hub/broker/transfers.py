@@ -26,16 +26,23 @@ from perijove.hub.broker.sessions import Clock
 from perijove.hub.broker.store import transfers
 from perijove.spawners.request import BadRequest
 from sqlalchemy import Connection, delete, func, insert, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 log = logging.getLogger(__name__)
 #: States of a transfer that is not over; `cancelling` is one whose partial file is yet to be removed.
 UNFINISHED = ("waiting", "running", "cancelling")
 #: Transfers under way at once, and those of one person that are not over.
 AT_ONCE, PER_PERSON = 4, 50
+#: Transfers that this broker looks after at once, most of them waiting.
+TOGETHER = 500
 #: Days for which one that is over is remembered.
 KEPT = 30
 _LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
+
+
+def new_name() -> str:
+    """An id for a transfer, and for its partial file."""
+    return "".join(secrets.choice(_LETTERS) for _ in range(20))
 
 
 class TooManyTransfers(Exception):
@@ -103,11 +110,15 @@ class Transfers:
     _moved: dict[str, int] = field(default_factory=dict)
     _rates: dict[str, float] = field(default_factory=dict)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    #: Held while one moves bytes, not while it waits for a centre: four to a silent one must not stop all others.
+    _turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
     async def stage(
-        self, owner: str, source: tuple[str, str], target: tuple[str, str], *, ours: bool = False
+        self, owner: str, source: tuple[str, str], target: tuple[str, str], *, ours: bool = False, name: str = ""
     ) -> Transfer:
         """Have the file at `source` (centre, path) brought to `target`; nothing is replaced there.
+
+        `name`: the id that its caller has written down (of `new_name`); one that is there already is the answer.
 
         Raises:
             FileTrouble: there is no such centre.
@@ -116,7 +127,7 @@ class Transfers:
         """
         for centre in (source[0], target[0]):
             await self.files.place(owner, centre)
-        name = "".join(secrets.choice(_LETTERS) for _ in range(20))
+        name = name or new_name()
         values = dict(zip(("from_centre", "from_path", "to_centre", "to_path"), (*source, *target), strict=True))
         made = Transfer(
             id=name, owner=owner, **values, ours=ours, state="waiting", total=None, mtime=None, moved=0,
@@ -124,14 +135,17 @@ class Transfers:
         )  # fmt: skip
 
         def work(c: Connection) -> None:
+            if c.scalar(select(transfers.c.id).where(transfers.c.id == made.id)):
+                return
             mine = (transfers.c.owner == owner, transfers.c.state.in_(UNFINISHED))
             if (c.scalar(select(func.count()).select_from(transfers).where(*mine)) or 0) >= PER_PERSON:
                 raise TooManyTransfers
             c.execute(insert(transfers).values({name: getattr(made, name) for name in Transfer.__slots__}))
 
-        await self.database.write(work)
+        with contextlib.suppress(IntegrityError):  # another broker wrote it down at the same time
+            await self.database.write(work)
         self._wake.set()
-        return made
+        return await self.get(made.id) or made
 
     async def get(self, transfer: str) -> Transfer | None:
         """The transfer of that id."""
@@ -180,7 +194,7 @@ class Transfers:
             await self.database.write(lambda c: c.execute(delete(transfers).where(*old)) and None)
         found = await self._find(transfers.c.state.in_(UNFINISHED), limit=1000)
         for transfer in reversed(found):
-            if len(self._tasks) < AT_ONCE and transfer.id not in self._tasks and self.held(transfer.to_centre):
+            if len(self._tasks) < TOGETHER and transfer.id not in self._tasks and self.held(transfer.to_centre):
                 task = asyncio.create_task(self._carry(transfer), name=f"transfer {transfer.id}")
                 self._tasks[transfer.id] = task
                 task.add_done_callback(partial(self._over, transfer.id))
@@ -196,10 +210,12 @@ class Transfers:
         pause, since, moved = self.retry[0], time.monotonic(), -1
         while True:
             try:
-                if transfer.state == "cancelling":
-                    await self._drop(transfer)
-                else:
-                    await self._move(transfer)
+                async with self._turns:
+                    transfer = await self.get(transfer.id) or transfer
+                    if transfer.state == "cancelling":
+                        await self._drop(transfer)
+                    elif transfer.state in UNFINISHED:
+                        await self._move(transfer)
             except Stopped:
                 pass
             except BadRequest as error:
@@ -244,8 +260,26 @@ class Transfers:
                 self._rates[name] = (there - first) / max(time.monotonic() - begun, 1e-6)
                 await self._save(name, moved=there, code="", detail="")
         sha256 = digest.hexdigest() if digest else await self._digest(source, transfer.from_path, facts)
-        await files.finish(target, path, name, sha256, facts.total, replace=False)
+        try:
+            await files.finish(target, path, name, sha256, facts.total, replace=False)
+        except FileTrouble as trouble:
+            # Killed between the last step and its record, or the same file was there: either way it is in place.
+            if trouble.code != "exists" or await self._is_not(target, path, sha256, facts.total):
+                raise
+            await files.drop(target, path, name)
         await self._save(name, state="done", moved=facts.total, sha256=sha256, code="", detail="", ended=self.clock())
+
+    async def _is_not(self, target: Place, path: str, sha256: str, size: int) -> bool:
+        """What stands at the target is something else."""
+        try:
+            found = await self.files.look(target, path)
+            if found.total != size:
+                return True
+            return (await self.files.look(target, path, digest=True, size=size)).sha256 != sha256
+        except FileTrouble as trouble:
+            if trouble.passing:
+                raise
+            return True
 
     async def _digest(self, source: Place, path: str, facts: Facts) -> str:
         """The source's digest, said by its centre: this broker has not seen all of it."""

@@ -38,6 +38,13 @@ UNKNOWN = Look(
     N_("Nothing was heard of it for a while. The run goes on by itself; its state is shown here when it is known."),
 )
 
+#: While the person's own files are brought to where a run will be.
+BRINGING = Look(
+    N_("Bringing files"),
+    "truck",
+    "move",
+    N_("Your own files are being brought to the centre. The session starts when they are there; nothing costs yet."),
+)
 CANCELLING = Look(N_("Being cancelled"), "circle-stop", "calm", N_("The run is told to stop."))
 
 STEPS = {

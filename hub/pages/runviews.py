@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from babel.numbers import format_decimal
 from perijove.hub.pages.appwords import (
+    BRINGING,
     CANCELLING,
     FAILURES,
     LIVE,
@@ -180,7 +181,32 @@ class RunView:
     @property
     def stage(self) -> Look | None:
         """How far the session is that a run waits for."""
-        return STAGES.get(str(self.data.get("stage"))) if self.state == "starting" else None
+        stages = {**STAGES, "files": BRINGING}
+        return stages.get(str(self.data.get("stage"))) if self.state == "starting" else None
+
+    @property
+    def coming(self) -> list[Json]:
+        """The files that are brought before it begins: name, from where, how much of it is there."""
+        if self.data.get("stage") != "files":
+            return []
+        rows: list[Json] = []
+        for row in self.data.get("staging") or ():
+            total, moved = row.get("total"), row.get("moved") or 0
+            source = row.get("from") or {}
+            rows.append(
+                {
+                    "name": str(source.get("path") or "").rpartition("/")[2],
+                    "centre": centre_name(source.get("centre"), self.centres, self.language),
+                    "size": f"{size(self.fmt, moved)} / {size(self.fmt, total)}" if total else "",
+                    "percent": 100 if row.get("state") == "done" else percent(moved / total if total else 0),
+                }
+            )
+        return rows
+
+    @property
+    def not_brought(self) -> bool:
+        """It never began because a file could not be brought."""
+        return any(str(fault.get("code")).startswith("file-") for fault in self.data.get("problem") or ())
 
     @property
     def problem(self) -> list[str]:
@@ -351,10 +377,11 @@ class RunView:
         """Each input that was used: title and value, in words."""
         given = self.data.get("inputs") or {}
         fields = {field.name: field for field in fields_of(self.app, given, self.language)}
+        titles = self.data.get("titles") or {}
         return [
             (fields[name].text("title") or name, fields[name].words)
             if name in fields
-            else (name.replace("_", " ").capitalize(), plain_words(value))
+            else (text_in(titles.get(name), self.language) or name.replace("_", " ").capitalize(), plain_words(value))
             for name, value in given.items()
             if value is not None  # it was not asked for
         ]

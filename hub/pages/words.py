@@ -253,6 +253,16 @@ FAULTS = {
     "bad-account": N_("This cannot be the name of an account."),
     "centre-away": N_("The centre does not answer at the moment."),
     "app-missing": N_("Something that this app needs is not at this centre."),
+    "too-many-sessions": N_("You have as many sessions as one person may have. Stop one first."),
+    "file-no-file": N_("“{file}” is no longer at {from}: it was moved, renamed or deleted there."),
+    "file-no-access": N_("“{file}” cannot be read at {from}: the centre does not let your account."),
+    "file-outside": N_("“{file}” cannot be brought from {from}: it is hidden or not below your home directory."),
+    "file-home-full": N_("There is no room for “{file}” at {to}: the disk or your quota there is full."),
+    "file-centre-silent": N_("“{file}” could not be brought from {from} to {to}: a centre did not answer for hours."),
+    "file-cancelled": N_("Bringing “{file}” from {from} to {to} was cancelled."),
+    "file-exists": N_("There are too many other files of this name at {to} already: “{file}”."),
+    "file-no-account": N_("“{file}” cannot be brought from {from} to {to}: you have no account at one of them."),
+    "file-too-many-transfers": N_("“{file}” was not brought: too many of your files were on their way for hours."),
     "price-changed": N_("The price has changed since. Please look at it, and press “Start” if it suits you."),
 }
 #: For a code that is not listed (a newer broker): the English message goes with it.

@@ -26,5 +26,6 @@ class SimLink:
         async with asyncio.timeout(timeout):
             user = self.account.run_as or self.account.name or self.centre.login.account
             # What is sent and answered is JSON: nothing else survives the way.
-            request = json.loads(json.dumps(request))
+            body = {"body": request.pop("body")} if "body" in request else {}
+            request = json.loads(json.dumps(request)) | body
             return await self.simulated.launch(request, user)

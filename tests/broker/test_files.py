@@ -25,7 +25,7 @@ from perijove.hub.broker.files import PIECE, Files, FileTrouble, Place
 from perijove.hub.broker.hubclient import HubClient
 from perijove.hub.broker.identity import Identities
 from perijove.hub.broker.sessions import utc_now
-from perijove.hub.broker.transfers import Transfer, Transfers
+from perijove.hub.broker.transfers import AT_ONCE, Transfer, Transfers
 from perijove.spawners.centre import Centre
 from perijove.spawners.link import Account, LinkError, LinkProblem, Links
 
@@ -38,6 +38,7 @@ class Pool:
     def __init__(self) -> None:
         self.links, self.asked = Links(), list[dict[str, Any]]()
         self.cut_at, self.down = 0, False
+        self.away = ""
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -48,7 +49,7 @@ class Pool:
             async def launch(self, request: dict[str, Any], **more: Any) -> dict[str, Any]:
                 pool.asked.append(request)
                 await pool.gate.wait()
-                if pool.down or len(pool.asked) == pool.cut_at:
+                if pool.down or centre.id == pool.away or len(pool.asked) == pool.cut_at:
                     raise LinkError(LinkProblem.UNREACHABLE, "the connection broke")
                 return await link.launch(request, **more)
 
@@ -291,11 +292,39 @@ async def test_a_cancelled_one_leaves_nothing(world: World, api: Api) -> None:
     assert (await api("DELETE", f"/transfers/{made.id}")).json()["state"] == "cancelled"
 
 
-@pytest.mark.parametrize(("target", "code"), [("a", "exists"), ("../.ssh/x", "outside"), ("folder", "exists")])
+@pytest.mark.parametrize(("target", "code"), [("b", "exists"), ("../.ssh/x", "outside"), ("folder", "exists")])
 async def test_what_cannot_be_done_fails_in_words_and_leaves_nothing(world: World, target: str, code: str) -> None:
     (world.home / "a").write_bytes(b"x")
+    (world.home / "b").write_bytes(b"y")
     (world.home / "folder").mkdir()
     failed = await world.over(await world.stage("a", target), "failed")
-    assert (failed.code, (world.home / "a").read_bytes()) == (code, b"x")
-    assert sorted(path.name for path in world.home.iterdir()) == ["a", "folder"]
+    assert (failed.code, (world.home / "b").read_bytes()) == (code, b"y")
+    assert sorted(path.name for path in world.home.iterdir()) == ["a", "b", "folder"]
     assert failed.detail
+
+
+async def test_transfers_that_wait_for_a_silent_centre_keep_no_others_waiting(world: World) -> None:
+    (world.home / "a").write_bytes(b"x")
+    world.pool.away = "alpha"
+    waiting = [await world.stage("a", f"from-alpha-{n}") for n in range(AT_ONCE + 2)]
+    await until(lambda: sum(request["verb"] == "read" for request in world.pool.asked) >= AT_ONCE)
+    ends = ("beta", world.path("a")), ("beta", world.path("b"))
+    await world.over(await world.transfers.stage("ada", *ends), "done")
+    world.pool.away = ""
+    for one in waiting:
+        await world.over(one, "done")
+
+
+async def test_a_range_of_any_length_is_no_error_of_ours(world: World, api: Api) -> None:
+    (world.home / "a").write_bytes(b"abc")
+    for asked in (f"bytes={'9' * 5000}-", f"bytes=0-{'9' * 5000}"):
+        answer = await api("GET", f"/files/alpha/content?path={world.path('a')}", headers={"Range": asked})
+        assert (answer.status_code, answer.content) == (200, b"abc"), "a range that is none is none"
+
+
+async def test_it_is_done_when_it_was_killed_after_the_file_was_in_place(world: World) -> None:
+    (world.home / "a").write_bytes(b"x" * 1000)
+    (world.home / "b").write_bytes(b"x" * 1000)  # as the launcher left it, before that was written down
+    made = await world.over(await world.stage("a", "b"), "done")
+    assert made.sha256 == hashlib.sha256(b"x" * 1000).hexdigest()
+    assert sorted(path.name for path in world.home.iterdir()) == ["a", "b"], "and no partial file is left"

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import pytest_asyncio
 from broker.harness import Gateway, until
 from broker.runworld import Runs, app_kind, report, results
 from perijove.hub.broker.errors import Refusal
-from perijove.hub.broker.runrecords import RunState
+from perijove.hub.broker.runrecords import Run, RunState
+from perijove.hub.broker.runviews import cost_in
 from perijove.hub.broker.sessions import TooMany
 from perijove.spawners.job import Reason
 from perijove.spawners.request import BadRequest
 from perijove.spawners.session import Stage
+from sqlalchemy.exc import OperationalError
 
 __all__ = ["app_kind"]
 
@@ -158,8 +164,6 @@ async def test_a_run_in_another_session_is_cancelled_by_that_session(gateway: Ga
 async def test_a_session_that_lingers_after_its_run_is_stopped(
     gateway: Gateway, runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from datetime import timedelta
-
     from perijove.hub.broker import runkeeper
 
     made = await runs.up((await runs.start()).id)
@@ -167,6 +171,67 @@ async def test_a_session_that_lingers_after_its_run_is_stopped(
     monkeypatch.setattr(runkeeper, "LINGERS", timedelta(0))
     await gateway.at(str(made.session), Stage.ENDED)
     await until(lambda: _settled(runs, made.id))
+
+
+async def test_a_ready_session_that_says_nothing_of_its_run_is_not_paid_for_to_the_end(
+    gateway: Gateway, runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from perijove.hub.broker import runkeeper
+
+    heard, silent = await runs.up((await runs.start()).id), await runs.up((await runs.start()).id)
+    await runs.say(heard, report("running"))
+    monkeypatch.setattr(runkeeper, "SILENT", timedelta(0))
+    over = await runs.at(silent.id, RunState.INTERRUPTED)
+    assert (await gateway.at(str(over.session), Stage.ENDED)).asked_by == "policy" and over.settled
+    assert (await runs.get(heard.id)).state is RunState.RUNNING
+    assert "resume" in (await runs.desk.view(over))["can"]
+
+
+async def test_one_run_that_cannot_be_seen_through_keeps_no_other_waiting(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper, opened = runs.desk.keeper, runs.desk.keeper.open
+
+    async def broken(run: Run) -> Run:
+        if run.label == "broken":
+            raise KeyError("what nobody thought of")
+        return await opened(run)
+
+    async def later(run: Run) -> Run:
+        return run
+
+    monkeypatch.setattr(keeper, "open", later)
+    bad, good = await runs.start(label="broken"), await runs.start()
+    monkeypatch.setattr(keeper, "open", broken)
+    await runs.with_session(good.id)
+    await runs.with_session((await runs.start()).id)
+    assert (await runs.get(bad.id)).state is RunState.STARTING
+
+
+async def test_a_store_that_breaks_in_between_leaves_no_session_without_its_run(
+    gateway: Gateway, runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed, broken = runs.desk.runs.change, [True]
+
+    async def change(run: str, transition: Any) -> Run | None:
+        if broken and transition.__qualname__.startswith("opened"):
+            broken.clear()
+            raise OperationalError("update", {}, Exception("the disk is away"))
+        return await changed(run, transition)
+
+    monkeypatch.setattr(runs.desk.runs, "change", change)
+    with pytest.raises(OperationalError):
+        await runs.start(key="k")
+    [(made, _)] = await runs.desk.runs.listing()
+    found = await runs.with_session(made.id)
+    assert await runs.sessions() == [found.server], "the session that was opened is found again"
+
+
+def test_what_a_session_was_kept_warm_for_nobody_is_not_charged() -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    run: Any = SimpleNamespace(settled=False, own_session=True, price=3600)
+    record: Any = SimpleNamespace(started=start, taken=start + timedelta(hours=2), ended=start + timedelta(hours=3))
+    assert cost_in(run, record, start + timedelta(hours=9)) == 3600
 
 
 async def test_a_run_is_forgotten_once_it_has_ended(runs: Runs) -> None:

@@ -131,8 +131,8 @@ async def test_an_estimate_says_what_it_takes_or_every_fault(api: Api) -> None:
     ("method", "path", "body", "ada", "bob", "root", "service"),
     [
         ("GET", "", None, 200, 404, 200, 200),
-        ("GET", "/files/f.png", None, 200, 404, 200, 200),
-        ("GET", "/download", None, 200, 404, 200, 200),
+        ("GET", "/files/f.png", None, 200, 404, 403, 200),
+        ("GET", "/download", None, 200, 404, 403, 200),
         ("GET", "/compare/ID", None, 200, 404, 200, 200),
         ("PATCH", "", {"label": "x"}, 200, 404, 403, 200),
         ("PUT", "/report", {"report": {"state": "running"}}, 200, 404, 403, 200),
@@ -412,6 +412,11 @@ async def test_a_link_shows_one_run_and_nothing_of_its_owner(api: Api) -> None:
         assert private not in text, private
     assert (await api("GET", f"/shared/{link['token']}/files/f.png", "")).content == b"x"
     assert (await api("GET", f"/shared/{link['token']}/files/g.png", "")).status_code == 404
+    assert view["titles"]["reads"] == {"en": "Reads", "zh": "读段"}
+    for private in ("inputs.json", "log.txt", "ro-crate-metadata.json"):  # of these the owner's name and folders
+        await ok(api, "PUT", f"/runs/{run['id']}/files/{private}", content=b"ada: data/secret project")
+        assert (await api("GET", f"/shared/{link['token']}/files/{private}", "")).status_code == 404, private
+        assert private not in (await api("GET", f"/shared/{link['token']}", "")).text
     assert (await api("GET", f"/runs/{other['id']}", "")).status_code == 401
     listed = (await ok(api, "GET", f"/runs/{run['id']}/shares"))["shares"]
     assert len(listed) == 1 and listed[0]["good"] and link["token"] not in str(listed)

@@ -43,6 +43,16 @@ async def test_a_key_makes_one_run_however_often_it_is_asked(runs: Runs) -> None
     assert (await runs.add(draft("bob"), "abc"))[1]
 
 
+async def test_two_brokers_that_hear_the_same_request_at_once_make_one_run(runs: Runs, url: str) -> None:
+    other = Runs(Sessions(Database(url), Bulletin()))
+    try:
+        for n in range(20):
+            made = await asyncio.gather(runs.add(draft(key=f"k{n}"), "abc"), other.add(draft(key=f"k{n}"), "abc"))
+            assert len({run.id for run, _ in made}) == 1 and sum(new for _, new in made) == 1
+    finally:
+        await other.database.close()
+
+
 async def test_a_person_has_so_many_live_runs(runs: Runs) -> None:
     await asyncio.gather(*(runs.add(draft(key=str(n)), "abc") for n in range(MOST_LIVE)))
     with pytest.raises(TooManyRuns):
@@ -57,9 +67,9 @@ async def test_what_is_written_is_read_and_each_change_is_a_version(runs: Runs) 
     assert after is not None and after.version == 1 and after.report == said and await runs.get(made.id) == after
     assert await runs.change(made.id, reported(said, "/f", None, utc_now())) == after, "the end is told once"
     assert await runs.change("nothing", reported(said, "/f", None, utc_now())) is None
-    assert [run.id for run, _ in await runs.unsettled()] == [made.id]
+    assert [run.id for run, _ in await runs.unsettled(utc_now())] == [made.id]
     await runs.change(made.id, settled(None, 5))
-    assert await runs.unsettled() == [] and (await runs.history())["sums"][0][1] == 5
+    assert await runs.unsettled(utc_now()) == [] and (await runs.history())["sums"][0][1] == 5
     assert await runs.counts() == {}
     assert [run.id for run, _ in await runs.listing("ada", app="sums", state=RunState.DONE)] == [made.id]
 

@@ -37,7 +37,19 @@ PAGES = {
     "help-apps": "help/apps",
     "help-runs": "help/runs",
 }
-RUNS = ("done", "changed", "differs", "failed", "interrupted", "cancelled", "running", "silent", "starting")
+RUNS = (
+    "done",
+    "changed",
+    "differs",
+    "failed",
+    "interrupted",
+    "cancelled",
+    "running",
+    "silent",
+    "starting",
+    "bringing",
+    "unbrought",
+)
 
 
 @pytest.fixture
@@ -57,6 +69,12 @@ def filled(fake_gateway: Any) -> Iterator[Any]:
     apps.add(id="failed", state="failed", report=fake.report(state="failed", results=None, failure=broken))
     apps.add(id="interrupted", state="interrupted", report=fake.report(results=None, steps=moving))
     apps.add(id="cancelled", state="cancelled")
+    coming = {"input": "own", "state": "running", "total": 3 << 30, "moved": 1 << 30, "to": "from-wuxi/x.nc"}
+    coming["from"] = {"centre": "wuxi", "path": f"data/{LONG}.nc"}
+    apps.add(id="bringing", state="starting", stage="files", staging=[coming, coming], report=None, started=None)
+    full = {"file": f"{LONG}.nc", "from": "wuxi", "to": "tianjin", "reason": ""}
+    problem = [{"field": "own", "code": "file-home-full", "message": "", "values": full}]
+    apps.add(id="unbrought", state="failed", problem=problem, report=None, started=None)
     apps.add(id="running", state="running", report=fake.report(results=None, left=95.0, steps=moving))
     apps.add(id="silent", state="running", unknown_since="2026-01-01T00:00:00+00:00")
     apps.add(id="starting", state="starting", stage="queued", session="abc", started=None)

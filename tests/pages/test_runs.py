@@ -165,6 +165,34 @@ async def test_a_run_that_no_session_could_be_opened_for_says_why(alice: httpx.A
     assert "This centre takes no new sessions at the moment." in text
 
 
+async def test_files_on_their_way_are_seen_and_what_stops_them_is_said(alice: httpx.AsyncClient, apps: Any) -> None:
+    coming = {"input": "reads", "state": "running", "total": 4 << 20, "moved": 1 << 20, "to": "from-x/a.fq"}
+    coming["from"] = {"centre": "elsewhere", "path": f"data/{HOSTILE}a.fq"}
+    apps.add(id="comes", state="starting", stage="files", staging=[coming], report=None, started=None)
+    text = (await alice.get("runs/comes")).text
+    assert "nothing costs yet" in text and "a.fq" in text and "1 MiB / 4 MiB" in text and 'value="25"' in text
+    assert HOSTILE not in text
+    values = {"file": "a.fq", "from": "x", "to": "y", "reason": ""}
+    fault = {"field": "reads", "code": "file-home-full", "message": "no room", "values": values}
+    apps.add(id="full", state="failed", stage=None, report=None, problem=[fault], started=None)
+    text = (await alice.get("runs/full")).text
+    assert "Nothing was charged." in text and "There is no room for “a.fq” at y" in text
+    text = (await alice.get("runs/full", headers={"Accept-Language": "zh-CN"})).text
+    assert "未产生任何费用" in text and "y 没有空间存放“a.fq”" in text
+
+
+async def test_a_person_with_too_many_sessions_is_not_told_of_values(alice: httpx.AsyncClient, apps: Any) -> None:
+    fault = {"field": "", "code": "too-many-sessions", "message": "", "values": {}}
+    apps.add(id="many", state="failed", report=None, problem=[fault], started=None)
+    assert "as many sessions as one person may have" in (await alice.get("runs/many")).text
+
+
+async def test_a_shared_run_has_the_titles_of_its_inputs(world: Any, apps: Any) -> None:
+    apps.add(id="done", inputs={"smooth": 21}, titles={"smooth": {"en": "Years of the mean", "zh": "平均年数"}})
+    apps.shares = {"t": {"id": "s", "run": "done", "mode": "view", "good": True, "revoked": None}}
+    assert "Years of the mean" in (await world.browser(None).get("shared/t")).text
+
+
 async def test_an_interrupted_run_goes_on(alice: httpx.AsyncClient, world: Any, apps: Any) -> None:
     row = apps.add(id="cut", state="interrupted")
     assert "Go on" in (await alice.get("runs/cut")).text
