@@ -36,7 +36,8 @@ System = Literal["slurm", "gridengine", "pbs", "lsf", "htcondor", "oar", "local"
 class Frozen(BaseModel):
     """A part of a description: immutable, and an unknown key is a fault."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    # Built at first use: a run of an app needs the words of a centre, and not its model.
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True)
 
 
 class Text(Frozen):
