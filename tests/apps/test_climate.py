@@ -248,6 +248,14 @@ def test_a_file_of_ones_own_is_understood_whatever_its_conventions(
         assert [row["year"] for row in csv.DictReader(file)][-1] == "2009"
 
 
+def test_a_year_without_its_december_is_no_year(quick: Quick, tmp_path: Path) -> None:
+    file = write(tmp_path / "own.nc", months=12 * 30 - 1)
+    assert "1980-2008" in refused(quick.pipeline, quick.case, file=file, **OWN)[0]
+    _, folder = quick("python", file=file, **OWN | {"window": [1999, 2008]})
+    with (folder / "results/years.csv").open(encoding="utf-8") as rows:
+        assert [row["year"] for row in csv.DictReader(rows)][-1] == "2008"
+
+
 @pytest.mark.parametrize("region", [[-180, 40, 180, 60], [160, 40, 230, 60]], ids=["globe", "dateline"])
 def test_both_ways_agree_round_the_globe(quick: Quick, tmp_path: Path, region: list[float]) -> None:
     noise = np.random.default_rng(5)
@@ -324,6 +332,7 @@ def refused(pipeline: Any, case: Case, **inputs: Any) -> tuple[str, str]:
     [
         ({"window": [2090, 2120]}, "window", "1860-2099"),
         ({"baseline": [1800, 1830]}, "baseline", "1860-2099"),
+        ({"smoothing": 4}, "smoothing", "odd number"),
         ({"region": [0.0, 40.0, 20.0, 55.0]}, "region", "-135..-45°E, 15..60°N"),
         ({"region": [-100.0, 40.0, -99.0, 41.0]}, "region", "make it larger"),
     ],
