@@ -48,6 +48,8 @@ class Quick:
     pipeline: Any
     case: Case
     home: Path
+    #: Of the last one.
+    reading: str = ""
 
     def __call__(self, way: str, **inputs: Any) -> tuple[dict[str, float], Path]:
         """The numbers, and the folder with `results`."""
@@ -68,6 +70,7 @@ class Quick:
                 else:
                     result = getattr(self.pipeline, step.do.function)(case, **step.do.arguments)
                 assert all((home / "work" / name).stat().st_size for name in step.makes)
+        self.reading = result["reading"]["en"]
         return result["numbers"], home / "work"
 
 
@@ -290,12 +293,12 @@ def test_a_region_where_all_is_missing_is_said_in_words(run: Run, tmp_path: Path
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_file_name_is_only_a_name(run: Run, tmp_path: Path, way: str) -> None:
-    name = "it's $(touch x) [a] *; -O,1 'é\".nc"
-    report, _ = run(way, file=write(tmp_path / name, calendar="noleap").name, **OWN)
-    assert numbers(report)["warming-own"] == pytest.approx(0.95, abs=1e-4)
+def test_a_file_name_is_only_a_name(quick: Quick, tmp_path: Path, way: str) -> None:
+    file = write(tmp_path / "it's $(touch x) [a] *; -O,1 'é\".nc", calendar="noleap")
+    found, _ = quick(way, file=file, **OWN)
+    assert found["warming-own"] == pytest.approx(0.95, abs=1e-4)
     assert not list(tmp_path.rglob("x"))  # cdo runs what stands in $() in a file's name
-    assert "your file" in report["results"]["reading"]["en"]
+    assert "your file" in quick.reading
 
 
 @pytest.fixture
