@@ -24,7 +24,7 @@ docs: $(READY)  ## Write the generated pages of the documentation anew (hub/docs
 	$(BIN)/python -m perijove.hub.docs.generate
 
 test: $(READY)  ## All tests that need nothing but Python
-	$(BIN)/python -m pytest -m "not real and not browser"
+	$(BIN)/python -m pytest -m "not real and not browser and not soak"
 
 test-real: $(READY)  ## On Debian as root: install and run the real batch systems and the browser, too
 	$(BIN)/python -m perijove.testbed.install

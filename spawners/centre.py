@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
+from perijove.spawners.described import Frozen, Text
 from perijove.spawners.fields import (
     ACCOUNT,
     WORD,
@@ -24,32 +25,12 @@ from perijove.spawners.fields import (
     Regular,
     Slug,
     Word,
-    Words,
     inconsistencies,
 )
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 
 Identity = Literal["self", "community", "key", "sudo"]
 System = Literal["slurm", "gridengine", "pbs", "lsf", "htcondor", "oar", "local"]
-
-
-class Frozen(BaseModel):
-    """A part of a description: immutable, and an unknown key is a fault."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class Text(Frozen):
-    """Words for people, in English and in Simplified Chinese."""
-
-    en: Words = Field(min_length=1, max_length=2000)
-    """In English."""
-    zh: Words = Field(min_length=1, max_length=2000)
-    """In Simplified Chinese."""
-
-    def in_language(self, language: str) -> str:
-        """The words in `language` ("zh", "zh-CN", ...); English for any other."""
-        return self.zh if language.lower().startswith("zh") else self.en
 
 
 class Scheduler(Frozen):

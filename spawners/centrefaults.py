@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
-from perijove.spawners.centre import Centre
 from perijove.spawners.fields import PATTERNS
 from perijove.spawners.visible import visible
 from pydantic import BaseModel
@@ -75,7 +74,7 @@ def nearest(word: Any, known: Iterable[str]) -> str:
     return by_folded[close[0]] if close else ""
 
 
-def explain(file: str, line: int, error: Mapping[str, Any], root: type[BaseModel] = Centre) -> CentreFault:
+def explain(file: str, line: int, error: Mapping[str, Any], root: type[BaseModel]) -> CentreFault:
     """One error of pydantic's, in words. `error` is an entry of `ValidationError.errors()` of the model `root`."""
     key, kind, context = tuple(error["loc"]), str(error["type"]), error.get("ctx") or {}
     if key and key[-1] == "[key]":

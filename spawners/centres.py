@@ -82,7 +82,8 @@ def _centre(name: str, text: str, data: dict[str, Any]) -> tuple[Centre | None, 
         centre = parse(data)
     except ValidationError as error:
         errors = _without_echoes(error.errors(include_url=False))
-    faults = [explain(name, lines.of(e["loc"]), e) for e in errors[:MOST_FAULTS] if e["loc"]]  # (): see next line
+    # What has no place (its location is empty) is in the inconsistencies.
+    faults = [explain(name, lines.of(e["loc"]), e, Centre) for e in errors[:MOST_FAULTS] if e["loc"]]
     faults += [_fault(name, lines, key, words) for key, words in inconsistencies(data)[:MOST_FAULTS]]
     faults += _commands(name, lines, data)
     if len(errors) > MOST_FAULTS:

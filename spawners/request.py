@@ -11,12 +11,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from perijove.spawners.centre import Centre, Queue, Slug, Word
+from perijove.spawners.fields import Slug, Word
 from perijove.spawners.units import count_text, memory_from, memory_text, time_from, time_text
 from perijove.spawners.visible import visible
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+if TYPE_CHECKING:
+    from perijove.spawners.centre import Centre, Queue
 
 
 @dataclass(frozen=True, slots=True)

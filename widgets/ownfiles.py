@@ -1,4 +1,5 @@
-"""The person's own files, for the form: what is in one folder of their home. Links out of the home are not followed."""
+"""The person's own files, for the form: what is in one folder of their home. Links out of it are followed only into
+their room for large files, which many centres link into the home."""
 
 from __future__ import annotations
 
@@ -15,11 +16,11 @@ class NotYours(Exception):
     """A path that is no folder of the person's."""
 
 
-def listing(path: str, formats: Sequence[str] = ()) -> dict[str, Any]:
+def listing(path: str, formats: Sequence[str] = (), scratch: str = "") -> dict[str, Any]:
     """`{"path", "parent", "folders": [name], "files": [{"name", "path", "bytes", "changed"}], "more"}`.
 
-    `path` is relative to the home; `formats` are endings, without the first dot, of the files that are wanted. What
-    begins with a dot is not shown. Times in seconds since 1970.
+    `path` is relative to the home; `formats` are endings, without the first dot, of the files that are wanted;
+    `scratch` is the room for large files ("": none). What begins with a dot is not shown. Times in seconds since 1970.
 
     Raises:
         NotYours: there is no such folder below the home.
@@ -27,9 +28,10 @@ def listing(path: str, formats: Sequence[str] = ()) -> dict[str, Any]:
     home = Path.home().resolve()
     if "\0" in path or Path(path).is_absolute() or ".." in Path(path).parts:
         raise NotYours("there is no such folder below your home")
+    roots = [home, *([Path(scratch).expanduser().resolve()] if scratch else [])]
     folder = home / path
     try:
-        inside = folder.resolve(strict=True).is_relative_to(home) and folder.is_dir()
+        inside = _within(folder, roots) and folder.is_dir()
         entries = sorted(os.scandir(folder), key=lambda one: one.name.casefold()) if inside else None
     except (OSError, RuntimeError):
         entries = None
@@ -41,7 +43,7 @@ def listing(path: str, formats: Sequence[str] = ()) -> dict[str, Any]:
         if entry.name.startswith(".") or not entry.name.isprintable():
             continue
         try:
-            if entry.is_symlink() and not Path(entry.path).resolve(strict=True).is_relative_to(home):
+            if entry.is_symlink() and not _within(Path(entry.path), roots):
                 continue
             if entry.is_dir():
                 folders.append(entry.name)
@@ -56,3 +58,9 @@ def listing(path: str, formats: Sequence[str] = ()) -> dict[str, Any]:
     more = max(0, len(folders) + len(files) - MOST)
     folders = folders[:MOST]
     return {"path": shown, "parent": parent, "folders": folders, "files": files[: MOST - len(folders)], "more": more}
+
+
+def _within(path: Path, roots: Sequence[Path]) -> bool:
+    """Whether what is at `path` lies in one of `roots`. Raises OSError, RuntimeError where nothing is."""
+    real = path.resolve(strict=True)
+    return any(real.is_relative_to(root) for root in roots)

@@ -164,7 +164,7 @@ class FilesHandler(_Json):
         formats = tuple(one for one in self.get_query_argument("formats", "")[:200].split(",") if one)
         path = self.get_query_argument("path", "")[:4096]
         try:
-            self.say(await asyncio.to_thread(listing, path, formats))
+            self.say(await asyncio.to_thread(listing, path, formats, self.session.facts.scratch))
         except NotYours as error:
             raise web.HTTPError(404, str(error)) from None
 

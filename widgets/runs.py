@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from perijove.spawners.apps.process import clean, sweep
 from perijove.spawners.facts import Facts
 from perijove.spawners.request import BadRequest
 from perijove.widgets.clustererror import ClusterError
@@ -137,6 +138,8 @@ class Runs:
             raise ClusterError("bad-answer", {}, "the gateway gave the run no name that can be used")
         folder = self._folder / identity
         told = await asyncio.to_thread(self._told, view)
+        # The pipeline is code of others. Only who asks for workers must act for the person.
+        environment = dict(os.environ) if told["workers"] else clean(os.environ)
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             (folder / "state.json").unlink(missing_ok=True)  # of an earlier session; its finished steps are kept
@@ -146,6 +149,7 @@ class Runs:
                 run.process = await asyncio.create_subprocess_exec(
                     sys.executable, "-P", "-m", "perijove.widgets.runprocess", str(folder),
                     stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder, start_new_session=True,
+                    env=environment,
                 )  # fmt: skip
         except OSError as error:
             raise ClusterError("no-room", {"detail": str(error)}, f"the run's folder cannot be made: {error}") from None
@@ -179,6 +183,8 @@ class Runs:
             "owner": view.get("owner") or os.environ.get("JUPYTERHUB_USER", ""), "centre": facts.centre,
             "session": facts.session, "parent": view.get("parent"), "relation": view.get("relation"),
             "queue": facts.queue,
+            # Where centres link it into the home, such a link leads to files of one's own.
+            "roots": [str(Path(facts.scratch).expanduser())] if facts.scratch else [],
         }  # fmt: skip
 
     async def _follow(self, run: Run, reporter: Reporter) -> None:
@@ -194,6 +200,8 @@ class Runs:
                 await self._read(run, reporter)
                 if over:
                     break
+            # One that was killed leaves its steps behind, each in a session of its own.
+            await asyncio.to_thread(sweep, run.folder)
             if run.state not in OVER and not run.left:
                 await self._seen(run, _died(run, process.returncode or 0), reporter)
             if run.left:
@@ -246,6 +254,8 @@ class Runs:
             if run.live and run.process is not None:
                 with suppress(ProcessLookupError, PermissionError):
                     os.killpg(run.process.pid, signal.SIGKILL)
+                    await run.process.wait()
+                    await asyncio.to_thread(sweep, run.folder)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

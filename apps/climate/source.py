@@ -91,6 +91,13 @@ def fit(source: Source, inputs: Mapping[str, Any]) -> None:
             f"数据只有 {have} 年，不足以作 {inputs['smoothing']} 年滑动平均。请选择较小的年数。",
             "smoothing",
         )
+    if int(inputs["smoothing"]) % 2 == 0:
+        # The mean of an even number of years belongs between two of them: cdo names one, xarray the other.
+        raise Unfit(
+            f"A mean over {inputs['smoothing']} years has no year in its middle: choose an odd number.",
+            f"{inputs['smoothing']} 年的滑动平均没有居中的年份：请选择奇数。",
+            "smoothing",
+        )
     rows, columns = inside(source, box_of(inputs))
     if len(rows) < 2 or len(columns) < 2:
         extent = _extent(source)
@@ -281,9 +288,10 @@ def _offset(field: xr.DataArray, found: str, time: str, name: str) -> float:
 
 
 def _years(path: Path, axis: xr.Dataset, time: str, name: str) -> tuple[int, int]:
-    """The first and last complete year: one with as many values as the others have."""
+    """The first and last complete year: one with all the months, and about as many values, that the others have."""
     try:
-        years = xr.decode_cf(axis, decode_timedelta=False)[time].dt.year.values
+        when = xr.decode_cf(axis, decode_timedelta=False)[time].dt
+        years, months = when.year.values, when.month.values
     except (ValueError, OverflowError, TypeError, AttributeError) as error:
         raise Unfit(
             f"The time axis of {path.name} cannot be read: {_short(error)}.",
@@ -297,7 +305,11 @@ def _years(path: Path, axis: xr.Dataset, time: str, name: str) -> tuple[int, int
             name,
         )
     found, counts = np.unique(years, return_counts=True)
-    whole = found[counts >= 0.9 * np.median(counts)] if found.size else found
+    # Without its December a year is too warm, though it has eleven twelfths of its values.
+    of_months = np.array([len(np.unique(months[years == year])) for year in found])
+    whole = found
+    if found.size:
+        whole = found[(counts >= 0.9 * np.median(counts)) & (of_months >= np.median(of_months))]
     gaps = sorted(set(range(int(whole.min()), int(whole.max()) + 1)) - set(whole.tolist())) if whole.size else []
     if gaps or whole.size < 10:
         missing = ", ".join(map(str, gaps[:10])) or "-"

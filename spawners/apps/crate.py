@@ -14,7 +14,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+from perijove.spawners.apps.jsonld import NAME, SPECIFICATION, Entity, Graph
 from perijove.spawners.apps.manifest import FILE, App
 from perijove.spawners.apps.parts import Input
 from perijove.spawners.apps.plan import Plan
@@ -23,8 +25,6 @@ from perijove.spawners.apps.results import media_type
 from perijove.spawners.apps.state import State, write_json
 from perijove.spawners.apps.steps import RESULTS
 
-#: The record's file among the results.
-NAME = "ro-crate-metadata.json"
 #: Profiles that the crate declares: address, name, version.
 PROFILES = (
     ("https://w3id.org/ro/wfrun/process/0.5", "Process Run Crate", "0.5"),
@@ -77,40 +77,34 @@ class _Crate:
     """Puts the crate's entities together."""
 
     def __init__(self, app: App, plan: Plan, records: Mapping[str, Record], state: State) -> None:
-        from rocrate.rocrate import ROCrate
-
         self.app, self.plan, self.records, self.state = app, plan, records, state
-        self.crate = ROCrate(version="1.1")
+        self.crate = Graph()
         self.results: dict[str, Any] = state.results or {}
         self.begin, self.end = _iso(state.started), _iso(state.ended or state.started)
 
-    def add(self, identifier: str, kind: str | list[str], /, **properties: Any) -> Any:
-        """One entity; what is empty is left out."""
-        given = {key: _one(value) for key, value in properties.items() if value not in ("", None, [], {})}
-        return self.crate.add_jsonld({"@id": identifier, "@type": kind} | given)
-
-    def file(self, place: str, /, **properties: Any) -> Any:
+    def file(self, place: str, /, kind: str | list[str] = "File", **properties: Any) -> Entity:
         """One file of the results."""
-        given = {key: value for key, value in properties.items() if value not in ("", None)}
-        return self.crate.add_file(dest_path=place, properties={"encodingFormat": media_type(place)} | given)
+        return self.crate.part(place, kind, encodingFormat=media_type(place), **properties)
 
     def metadata(self) -> dict[str, Any]:
         """The crate as JSON-LD."""
         crate, app = self.crate, self.app
-        crate.name = f"{app.title.en} ({self.plan.order.get('run') or 'a run'})"
-        crate.description = f"{app.question.en} {app.limits.en}"
-        crate.license = app.licence
-        crate.datePublished = self.end
-        crate.root_dataset["conformsTo"] = [
-            self.add(address, "CreativeWork", name=name, version=version) for address, name, version in PROFILES
-        ]
+        crate.root |= {
+            "name": f"{app.title.en} ({self.plan.order.get('run') or 'a run'})",
+            "description": f"{app.question.en} {app.limits.en}",
+            "license": app.licence,
+            "datePublished": self.end,
+            "conformsTo": [
+                crate.add(address, "CreativeWork", name=name, version=version) for address, name, version in PROFILES
+            ],
+        }
         agent, centre = self._who()
         inputs, given = self._inputs()
         outputs, results = self._outputs()
         steps, tools = self._steps()
         workflow = self._workflow(inputs, outputs, steps, tools)
-        crate.mainEntity = workflow
-        run = self.add(
+        crate.root["mainEntity"] = workflow
+        run = self.crate.add(
             "#run",
             "CreateAction",
             name=f"Run of {app.name} {app.version}",
@@ -125,8 +119,8 @@ class _Crate:
             actionStatus="http://schema.org/CompletedActionStatus",
         )
         controls = self._actions(steps, tools, agent)
-        engine = self.add("#perijove", "SoftwareApplication", name="Perijove", version=_version())
-        organise = self.add(
+        engine = self.crate.add("#perijove", "SoftwareApplication", name="Perijove", version=_version())
+        organise = self.crate.add(
             "#organise",
             "OrganizeAction",
             name="The engine's run of the pipeline",
@@ -137,22 +131,20 @@ class _Crate:
             startTime=self.begin,
             endTime=self.end,
         )
-        crate.root_dataset["mentions"] = [run, organise, *(control["object"] for control in controls)]
-        crate.metadata["conformsTo"] = [{"@id": crate.metadata.profile}, {"@id": PROFILES[-1][0]}]
+        crate.root["mentions"] = [run, organise, *(control["object"] for control in controls)]
+        crate.descriptor["conformsTo"] = [{"@id": SPECIFICATION}, {"@id": PROFILES[-1][0]}]
         for name in ("inputs.json", "log.txt"):
             self.file(name, name={"inputs.json": "What was filled in", "log.txt": "Log of all steps"}[name])
-        crate.metadata.extra_terms.update(TERMS)
-        found: dict[str, Any] = crate.metadata.generate()
-        return found
+        return crate.as_json(TERMS)
 
     def _who(self) -> tuple[Any, Any]:
         order = self.plan.order
-        centre = self.add("#centre", "Organization", name=str(order.get("centre") or self.state.node))
-        return self.add("#agent", "Person", name=str(order.get("owner") or "unknown"), affiliation=centre), centre
+        centre = self.crate.add("#centre", "Organization", name=str(order.get("centre") or self.state.node))
+        return self.crate.add("#agent", "Person", name=str(order.get("owner") or "unknown"), affiliation=centre), centre
 
     def _parameter(self, side: str, name: str, kind: str, title: str, **more: Any) -> Any:
         """A formal parameter of the workflow."""
-        return self.add(
+        return self.crate.add(
             f"#{side}-{name}",
             "FormalParameter",
             name=name,
@@ -179,7 +171,7 @@ class _Crate:
             data = self.app.data[given["name"]]
             note = data.note.en if data.note else ""
             values.append(
-                self.add(
+                self.crate.add(
                     f"#data-{given['name']}",
                     "CreativeWork",
                     name=data.title.en,
@@ -191,7 +183,7 @@ class _Crate:
         return parameters, values
 
     def _value(self, identifier: str, name: str, value: Any, one: Input | None = None, unit: str = "") -> Any:
-        return self.add(
+        return self.crate.add(
             identifier, "PropertyValue", name=name, value=value, unitText=(one.unit if one is not None else unit)
         )
 
@@ -209,7 +201,7 @@ class _Crate:
             alt = figures[one["file"]]["alt"]["en"] if one["file"] in figures else ""
             facts = {"name": one["title"]["en"], "sha256": one["sha256"], "description": alt}
             if one["media"] == "inode/directory":
-                value = self.crate.add_dataset(dest_path=one["file"], properties={"name": facts["name"]})
+                value = self.crate.part(one["file"], "Dataset", name=facts["name"])
             else:
                 value = self.file(one["file"], contentSize=str(one["bytes"]), **facts)
             parameters.append(self._parameter("output", one["name"], "File", facts["name"], workExample=value))
@@ -220,7 +212,7 @@ class _Crate:
     def _steps(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """A HowToStep and its tool for each step of the manifest that ran."""
         codes = {
-            one["name"]: self.add(
+            one["name"]: self.crate.add(
                 f"#code-{one['name']}",
                 "SoftwareApplication",
                 name=one["title"],
@@ -238,21 +230,21 @@ class _Crate:
         for position, name in enumerate(dict.fromkeys(step.name for step in self.plan.graph.steps.values()), 1):
             used = [entity for path, entity in programs.items() if path in words[name]]
             title = self.app.steps[name].title.en
-            tools[name] = self.add(f"#tool-{name}", "SoftwareApplication", name=title, softwareRequirements=used)
-            steps[name] = self.add(
+            tools[name] = self.crate.add(f"#tool-{name}", "SoftwareApplication", name=title, softwareRequirements=used)
+            steps[name] = self.crate.add(
                 f"#step-{name}", "HowToStep", name=title, position=str(position), workExample=tools[name]
             )
         return steps, tools
 
     def _workflow(self, inputs: list[Any], outputs: list[Any], steps: dict[str, Any], tools: dict[str, Any]) -> Any:
         app = self.app
-        language = self.add("#python", "ComputerLanguage", name="Python", url={"@id": "https://www.python.org"})
+        language = self.crate.add("#python", "ComputerLanguage", name="Python", url={"@id": "https://www.python.org"})
         for name in (FILE, app.notebook):
             self.file(f"workflow/{Path(name).name}", name=f"{app.title.en}: {Path(name).name}")
         name = f"workflow/{Path(app.pipeline).name}"
         workflow = self.file(
             name,
-            **{"@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"]},
+            ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
             name=app.title.en,
             description=app.about.en,
             version=app.version,
@@ -262,14 +254,14 @@ class _Crate:
         )
         for key, value in (
             ("programmingLanguage", language),
-            ("author", [self.add(f"#author-{n}", "Person", name=who) for n, who in enumerate(app.authors, 1)]),
+            ("author", [self.crate.add(f"#author-{n}", "Person", name=who) for n, who in enumerate(app.authors, 1)]),
             ("input", inputs),
             ("output", outputs),
             ("step", list(steps.values())),
             ("hasPart", list(tools.values())),
         ):
             if value:
-                workflow[key] = _one(value)
+                workflow[key] = value
         return workflow
 
     def _actions(self, steps: dict[str, Any], tools: dict[str, Any], agent: Any) -> list[Any]:
@@ -278,10 +270,10 @@ class _Crate:
         for record in self.records.values():
             for name, one in record.made.items():
                 if name.startswith(RESULTS):
-                    made[name] = self.crate.get(name.removeprefix(RESULTS)) or None
+                    made[name] = self.crate.at(name.removeprefix(RESULTS))
                 if made.get(name) is None:
-                    made[name] = self.add(
-                        f"#made-{name}",
+                    made[name] = self.crate.add(
+                        f"#made-{quote(name)}",
                         "CreativeWork",
                         name=name,
                         sha256=one.sha256,
@@ -291,7 +283,7 @@ class _Crate:
         for key, record in self.records.items():
             name = key.partition("@")[0]
             before = [made[file] for other in sorted(self.plan.graph.needs[key]) for file in self.records[other].made]
-            action = self.add(
+            action = self.crate.add(
                 f"#action-{key}",
                 "CreateAction",
                 name=key,
@@ -306,7 +298,9 @@ class _Crate:
                 resourceUsage=self._usage(key, record),
             )
             controls.append(
-                self.add(f"#control-{key}", "ControlAction", name=f"Run {key}", instrument=steps[name], object=action)
+                self.crate.add(
+                    f"#control-{key}", "ControlAction", name=f"Run {key}", instrument=steps[name], object=action
+                )
             )
         return controls
 
@@ -315,7 +309,7 @@ class _Crate:
         # Units: UN/CEFACT Recommendation 20 (AD: byte, SEC: second).
         facts = (("memory", record.memory, "AD"), ("cpu", round(record.cpu, 3), "SEC"))
         return [
-            self.add(
+            self.crate.add(
                 f"#usage-{key}-{name}",
                 "PropertyValue",
                 name=name,
@@ -325,11 +319,6 @@ class _Crate:
             )
             for name, value, unit in facts
         ]
-
-
-def _one(value: Any) -> Any:
-    """A list of one as that one, as RO-Crate 1.1 recommends."""
-    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _text(value: Any) -> str:

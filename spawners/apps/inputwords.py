@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from perijove.spawners.centre import Text
+from perijove.spawners.described import Text
 from perijove.spawners.request import Fault
 
 #: The codes of faults, and their words; `{...}` are the fault's values.

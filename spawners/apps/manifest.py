@@ -27,7 +27,7 @@ from perijove.spawners.apps.parts import (
     StepText,
     Way,
 )
-from perijove.spawners.centre import Frozen, Text
+from perijove.spawners.described import Frozen, Text
 from perijove.spawners.fields import Slug
 from pydantic import Field, PrivateAttr
 

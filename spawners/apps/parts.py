@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from perijove.spawners.centre import Frozen, Text
+from perijove.spawners.described import Frozen, Text
 from perijove.spawners.fields import Duration, Memory, Regular, Words
 from perijove.spawners.units import memory_from, time_from
 from pydantic import AfterValidator, BeforeValidator, Field

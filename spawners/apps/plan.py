@@ -155,6 +155,8 @@ def plan(folder: Path, app: App, cores: int) -> Plan:
         "pipeline": hashlib.sha256(pipeline.read_bytes()).hexdigest(),
         "inputs": given,
         "app": app.digest,
+        # A step's function may read any of them, and no argument of the step need name it.
+        "data": {name: stamp(path, (app.folder,)) for name, path in case.datasets.items()},
         "files": {n: stamp(value, (app.folder,)) for n, value in case.inputs.items() if isinstance(value, Path)},
         "way": case.way,
         "codes": dict(case.codes),

@@ -28,6 +28,7 @@ from perijove.spawners.apps.catalogue import Catalogue
 from perijove.spawners.apps.dataplaces import locate, package_folder
 from perijove.spawners.apps.manifest import App
 from perijove.spawners.apps.parts import Code
+from perijove.spawners.apps.process import clean
 from perijove.spawners.visible import visible
 
 #: Seconds for a program to say its version, bytes of what it says, and programs asked at the same time.
@@ -129,6 +130,7 @@ def ask(argv: list[str]) -> str | None:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd="/",
+            env=clean(os.environ),  # the command is the app's author's
             start_new_session=True,
         )
     except (OSError, ValueError):

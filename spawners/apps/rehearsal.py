@@ -7,6 +7,7 @@ An app's code is only ever loaded in a process of its own: `rehearse` starts one
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from typing import Any, Literal
 from perijove.spawners.apps.inputs import Inputs
 from perijove.spawners.apps.manifest import App, load
 from perijove.spawners.apps.plan import Unready, plan
+from perijove.spawners.apps.process import clean
 from perijove.spawners.apps.steps import BadPipeline
 from perijove.spawners.request import BadRequest
 from perijove.spawners.visible import visible
@@ -38,10 +40,16 @@ class Rehearsed:
 
 def rehearse(app: App) -> list[Rehearsed]:
     """How the presets of `app` go; never raises for what the pipeline does."""
-    argv = [sys.executable, "-m", "perijove.spawners.apps.rehearsal", str(app.folder)]
+    argv = [sys.executable, "-P", "-m", "perijove.spawners.apps.rehearsal", str(app.folder)]
     try:
         done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LONGEST, check=False
+            argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=LONGEST,
+            check=False,
+            env=clean(os.environ),
         )
     except subprocess.TimeoutExpired:
         return [Rehearsed("", "failed", 0, f"the pipeline gave no steps within {LONGEST:g} s")]

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import fcntl
 import heapq
-import importlib
 import json
 import os
 import queue
@@ -20,7 +19,6 @@ import shutil
 import signal
 import socket
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -30,6 +28,7 @@ from typing import Any
 
 from perijove.spawners.apps import codes
 from perijove.spawners.apps.call import where
+from perijove.spawners.apps.crate import write
 from perijove.spawners.apps.graph import Graph
 from perijove.spawners.apps.manifest import App, load
 from perijove.spawners.apps.plan import Plan, Unready, plan
@@ -139,8 +138,6 @@ class Runner:
         state.codes, state.data = made.codes(), made.data(())
         state.take(made.graph)
         state.write(self._folder, now=True)
-        # The record's library takes a while to load: while steps run, nobody waits for it.
-        threading.Thread(target=importlib.import_module, args=("rocrate.rocrate",), daemon=True).start()
         waiting = dict(made.graph.steps)
         while (waiting or self._running or self._later) and not self._cancelled and state.failure is None:
             self._start(waiting, made.graph)
@@ -312,8 +309,6 @@ class Runner:
             return
         used = [name for record in self._done.values() for name in record.data]
         self._state.data = made.data(used)
-        from perijove.spawners.apps.crate import write
-
         self._state.ended = time.time()
         write(self._folder, self._app, made, self._done, self._state)
         self._state.state = "done"

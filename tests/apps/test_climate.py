@@ -48,6 +48,8 @@ class Quick:
     pipeline: Any
     case: Case
     home: Path
+    #: Of the last one.
+    reading: str = ""
 
     def __call__(self, way: str, **inputs: Any) -> tuple[dict[str, float], Path]:
         """The numbers, and the folder with `results`."""
@@ -68,6 +70,7 @@ class Quick:
                 else:
                     result = getattr(self.pipeline, step.do.function)(case, **step.do.arguments)
                 assert all((home / "work" / name).stat().st_size for name in step.makes)
+        self.reading = result["reading"]["en"]
         return result["numbers"], home / "work"
 
 
@@ -248,6 +251,14 @@ def test_a_file_of_ones_own_is_understood_whatever_its_conventions(
         assert [row["year"] for row in csv.DictReader(file)][-1] == "2009"
 
 
+def test_a_year_without_its_december_is_no_year(quick: Quick, tmp_path: Path) -> None:
+    file = write(tmp_path / "own.nc", months=12 * 30 - 1)
+    assert "1980-2008" in refused(quick.pipeline, quick.case, file=file, **OWN)[0]
+    _, folder = quick("python", file=file, **OWN | {"window": [1999, 2008]})
+    with (folder / "results/years.csv").open(encoding="utf-8") as rows:
+        assert [row["year"] for row in csv.DictReader(rows)][-1] == "2008"
+
+
 @pytest.mark.parametrize("region", [[-180, 40, 180, 60], [160, 40, 230, 60]], ids=["globe", "dateline"])
 def test_both_ways_agree_round_the_globe(quick: Quick, tmp_path: Path, region: list[float]) -> None:
     noise = np.random.default_rng(5)
@@ -282,12 +293,12 @@ def test_a_region_where_all_is_missing_is_said_in_words(run: Run, tmp_path: Path
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_file_name_is_only_a_name(run: Run, tmp_path: Path, way: str) -> None:
-    name = "it's $(touch x) [a] *; -O,1 'é\".nc"
-    report, _ = run(way, file=write(tmp_path / name, calendar="noleap").name, **OWN)
-    assert numbers(report)["warming-own"] == pytest.approx(0.95, abs=1e-4)
+def test_a_file_name_is_only_a_name(quick: Quick, tmp_path: Path, way: str) -> None:
+    file = write(tmp_path / "it's $(touch x) [a] *; -O,1 'é\".nc", calendar="noleap")
+    found, _ = quick(way, file=file, **OWN)
+    assert found["warming-own"] == pytest.approx(0.95, abs=1e-4)
     assert not list(tmp_path.rglob("x"))  # cdo runs what stands in $() in a file's name
-    assert "your file" in report["results"]["reading"]["en"]
+    assert "your file" in quick.reading
 
 
 @pytest.fixture
@@ -324,6 +335,7 @@ def refused(pipeline: Any, case: Case, **inputs: Any) -> tuple[str, str]:
     [
         ({"window": [2090, 2120]}, "window", "1860-2099"),
         ({"baseline": [1800, 1830]}, "baseline", "1860-2099"),
+        ({"smoothing": 4}, "smoothing", "odd number"),
         ({"region": [0.0, 40.0, 20.0, 55.0]}, "region", "-135..-45°E, 15..60°N"),
         ({"region": [-100.0, 40.0, -99.0, 41.0]}, "region", "make it larger"),
     ],

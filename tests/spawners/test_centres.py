@@ -64,7 +64,7 @@ def fields(model: type[BaseModel]) -> Iterator[str]:
     for name, field in model.model_fields.items():
         yield name
         for inner in schema()["$defs"]:
-            if re.search(rf"centre\.{inner}\b", repr(field.annotation)):
+            if re.search(rf"(centre|described)\.{inner}\b", repr(field.annotation)):
                 yield from fields(getattr(centre_module, inner))
 
 

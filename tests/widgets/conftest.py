@@ -41,5 +41,8 @@ def app_session(app_broker: RunBroker, tmp_path_factory: pytest.TempPathFactory)
     (home / "work").mkdir()
     (home / "work/a b.csv").write_text("0.4\n")
     (home / "secret.txt").write_text("secret")
-    with app_server(home, app_broker.facts()) as server:
+    scratch = tmp_path_factory.mktemp("scratch")
+    (scratch / "large.csv").write_text("0.4\n")
+    (home / "scratch").symlink_to(scratch)
+    with app_server(home, app_broker.facts(scratch=str(scratch))) as server:
         yield server

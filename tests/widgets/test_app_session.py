@@ -99,6 +99,11 @@ def test_links_out_of_the_home_are_not_followed(tmp_path: Path, monkeypatch: pyt
     assert found["folders"] == []
     with pytest.raises(NotYours):
         listing("out")
+    # But for the person's own room for large files, which centres link into the home.
+    found = listing("", ("nc",), str(other))
+    assert found["folders"] == ["out"]
+    assert "file.nc" in [one["name"] for one in found["files"]]
+    assert [one["path"] for one in listing("out", ("nc",), str(other))["files"]] == ["out/x.nc"]
 
 
 async def test_without_a_gateway_the_installed_app_is_taken_and_without_one_it_is_said(

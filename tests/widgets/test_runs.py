@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
+import subprocess
 import threading
 import time
 import zipfile
@@ -12,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from doubles.run_broker import RunBroker
+from doubles.run_broker import TOKEN, RunBroker
 from harness.app_session import AppServer, app_server
+from perijove.spawners.apps.process import MARK, mark
+from perijove.spawners.localqueue_process import born
 from perijove.widgets.runreport import kept
 
 pytestmark = [pytest.mark.slow]
@@ -104,6 +109,30 @@ def test_a_file_with_a_strange_name_is_read(app_session: AppServer) -> None:
     assert not list(app_session.home.rglob("hacked"))
 
 
+def test_a_file_is_read_where_the_centre_links_scratch_into_the_home(app_session: AppServer) -> None:
+    listed = app_session.ask("GET", "perijove/files?path=scratch&formats=csv").json()
+    assert [one["path"] for one in listed["files"]] == ["scratch/large.csv"]
+    done = over(app_session, start(app_session, "large", counts="scratch/large.csv"))
+    assert done["state"] == "done", done["report"]["failure"]
+
+
+def test_a_run_knows_no_token_and_when_it_is_killed_its_commands_end_with_it(app_session: AppServer) -> None:
+    run = slow(app_session, "killed")
+    pid = process_of(run)
+    assert TOKEN.encode() not in Path(f"/proc/{pid}/environ").read_bytes()
+    # As the engine marks a step's command, which leads a session of its own.
+    sign = f"{mark(app_session.home / '.perijove/runs' / run)}:{pid}:{born(pid)}:grow-1"
+    command = subprocess.Popen(["sleep", "600"], env={**os.environ, MARK: sign}, start_new_session=True)
+    try:
+        os.kill(pid, signal.SIGKILL)
+        failed = over(app_session, run)
+        assert (failed["state"], failed["report"]["failure"]["code"]) == ("failed", "killed")
+        assert command.wait(20) == -signal.SIGKILL
+    finally:
+        command.kill()
+        command.wait()
+
+
 def test_it_is_cancelled_by_the_page_and_by_the_gateway(app_session: AppServer, app_broker: RunBroker) -> None:
     run = slow(app_session, "page")
     assert app_session.ask("DELETE", f"perijove/runs/{run}").status_code == 202
@@ -156,12 +185,17 @@ def test_a_session_for_one_run_ends_with_it(
 def test_a_session_that_ends_leaves_its_run_to_go_on(app_broker: RunBroker, tmp_path: Path) -> None:
     with app_server(tmp_path / "home", app_broker.facts()) as server:
         run = slow(server, "left")
-        pid = next(int(one.name) for one in Path("/proc").iterdir() if one.name.isdigit() and _runs(one.name, run))
+        pid = process_of(run)
         server.process.terminate()
         server.process.wait(40)
     assert not Path(f"/proc/{pid}").exists()
     # Nobody cancelled it: what the broker last heard is that it runs, and that the session is over it sees by itself.
     assert app_broker.runs[run]["state"] == "running"
+
+
+def process_of(run: str) -> int:
+    """The process that executes a run."""
+    return next(int(one.name) for one in Path("/proc").iterdir() if one.name.isdigit() and _runs(one.name, run))
 
 
 def _runs(pid: str, run: str) -> bool:

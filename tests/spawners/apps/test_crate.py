@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from doubles.tinyapp import app_in, run
+from perijove.spawners.apps.jsonld import Graph
 
 CONTEXT = "https://w3id.org/ro/crate/1.1/context"
 #: Where RO-Crate 1.1's context differs, for our terms, from that of 1.3, which the rocrate library brings along.
@@ -108,3 +109,11 @@ def test_every_file_that_the_record_names_is_there_with_its_checksum(crate: Path
         assert path.is_file()
         if "sha256" in one:
             assert one["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_what_cannot_stand_in_an_address_is_encoded_and_a_folder_ends_with_a_slash() -> None:
+    graph = Graph()
+    plot, maps = graph.part("a plot #1.png"), graph.part("maps", "Dataset")
+    assert (graph.at("a plot #1.png"), graph.at("maps"), graph.at("other")) == (plot, maps, None)
+    found = {one["@id"]: one for one in graph.as_json({})["@graph"]}
+    assert found["./"]["hasPart"] == [{"@id": "a%20plot%20%231.png"}, {"@id": "maps/"}]

@@ -58,6 +58,14 @@ def test_a_program_is_asked_and_need_not_behave(
     assert probe.version_of(code()) == version
 
 
+def test_a_program_that_an_author_named_hears_no_token(
+    program: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "2.0")
+    program("echo version ${JUPYTERHUB_API_TOKEN:-1.0}")
+    assert probe.version_of(code()) == "1.0"
+
+
 def test_a_program_that_hangs_is_ended_with_all_that_it_started(
     program: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from doubles.tinyapp import HEAD, app_in, order, run
 from harness.basics import until
+from perijove.spawners.apps.manifest import load
 from perijove.spawners.apps.pool import Here
 from perijove.spawners.apps.process import mark, marked
 from perijove.spawners.apps.runner import AlreadyRunning, Runner
@@ -79,6 +81,26 @@ def test_other_inputs_or_another_pipeline_are_not_taken_for_the_same(tmp_path: P
     assert {s["state"] for s in run(tmp_path, app_in(tmp_path), inputs={"count": 4})["steps"]} == {"done"}
     app = app_in(tmp_path, words="kiwi\nplum\n")
     assert {s["state"] for s in run(tmp_path, app, inputs={"count": 4})["steps"]} == {"done"}
+
+
+def test_a_data_set_that_changed_is_read_again(tmp_path: Path) -> None:
+    pipeline = """
+    def steps(case):
+        return [Step("one", Call(count))]
+
+    def count(case):
+        return {"numbers": {"lines": len(case.data("words").read_text().split())}}
+    """
+    folder = app_in(tmp_path, HEAD + textwrap.dedent(pipeline)).folder
+    text = (folder / "app.toml").read_text()
+    (folder / "app.toml").write_text(text.replace('app = "data/words.txt"', f'path = "{tmp_path}/words.txt"'))
+    (tmp_path / "mine.txt").write_text("plum\n")
+    app = load(folder)
+    for words in ("fig\n", "fig\npear\n"):
+        (tmp_path / "words.txt").write_text(words)
+        report = run(tmp_path, app, inputs={"words": "mine.txt"}, home=str(tmp_path))
+        assert report["state"] == "done", report["failure"]
+        assert report["results"]["numbers"][0]["value"] == len(words.split())
 
 
 def test_a_command_that_fails_is_named_with_its_last_lines(tmp_path: Path) -> None:
