@@ -6,8 +6,8 @@ export const xsrf = () => decodeURIComponent(document.cookie.match(/(?:^|; )_xsr
 export function client(base) {
   // `{ error: "offline" }` where the session cannot be reached; a refusal has `error`, `message`, `values`, `faults`.
   return async function ask(method, path, body) {
-    const headers = { Accept: "application/json" };
-    if (method !== "GET") headers["X-XSRFToken"] = xsrf();
+    // Below JupyterHub a GET by script needs it, too: without, the cookie of the person counts for nothing (403).
+    const headers = { Accept: "application/json", "X-XSRFToken": xsrf() };
     if (body !== undefined) headers["Content-Type"] = "application/json";
     let response;
     try {
