@@ -35,6 +35,30 @@ def test_a_person_signs_in_starts_waits_computes_and_stops(demo: Any, visit: Cal
     assert page.get_by_text("Nothing is running or queued").is_visible()
 
 
+def test_a_novice_opens_an_app_runs_it_and_finds_its_pictures_again(demo: Any, visit: Callable[..., Any]) -> None:
+    visitor = visit(f"{demo.url}/hub/login")
+    page = visitor.page
+    demo.sign_in(page)
+    page.goto(f"{demo.url}/services/perijove/apps")
+    page.get_by_role("link", name="Which variants are in these reads?").click()
+    visitor.shot("real-app")
+    page.get_by_role("button", name="Open", exact=True).click()
+    page.wait_for_url("**/voila/render/**", timeout=START)
+    page.locator(".pja-Form button[type=submit]").wait_for(timeout=START)
+    visitor.shot("real-app-form")
+    assert not visitor.faults()
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.locator(".pja-Result img").first.wait_for(timeout=START)
+    visitor.shot("real-app-results")
+    assert not visitor.faults()
+    page.goto(f"{demo.url}/services/perijove/runs")
+    page.get_by_role("link", name="Variant finder").first.click()
+    page.get_by_role("heading", level=1).wait_for()
+    picture = page.locator("main figure img").first
+    assert picture.evaluate("image => image.complete && image.naturalWidth") > 300
+    visitor.shot("real-run")
+
+
 @pytest.mark.parametrize("lang", ["en", "zh"])
 @pytest.mark.parametrize("width", [320, 1280])
 def test_the_sign_in_page_is_accessible_and_in_the_persons_language(
