@@ -22,13 +22,18 @@ def with_workers(folder: Path, told: dict[str, Any]) -> int:
     from perijove.spawners.apps.daskpool import OnDask
     from perijove.spawners.apps.manifest import load
     from perijove.widgets.cluster import Cluster
+    from perijove.widgets.clustererror import ClusterError
 
     shape = told.get("worker") or {}
     wanted: dict[str, Any] = {name: shape[name] for name in ("cores", "memory", "walltime") if shape.get(name)}
     if isinstance(wanted.get("memory"), int):
         wanted["memory"] = f"{wanted['memory']}M"
     name = f"run-{told['run']}".lower().replace("_", "-")[:30].rstrip("-")
-    cluster = Cluster(name, workers=int(told["workers"]), **wanted)
+    try:
+        cluster = Cluster(name, workers=int(told["workers"]), **wanted)
+    except ClusterError as error:
+        print(f"no workers, so the run goes on in this job's own cores: {error}", file=sys.stderr)
+        return runner.main([str(folder)])
     try:
         with cluster.get_client() as client:
             run = runner.Runner(folder, load(told["app_folder"]), OnDask(client))

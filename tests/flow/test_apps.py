@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from doubles.tinyapp import HEAD, app_in
 from harness.apps import SMALL, archive, ask, begin, done, numbers, page, run_of
 from harness.basics import eventually
 
@@ -69,6 +70,49 @@ async def test_a_replay_elsewhere_says_whether_it_agrees_and_a_link_shows_the_ru
         assert (await stranger.get(made["url"].replace(made["token"], "x" * len(made["token"])))).status_code == 404
     bob = await flow.person("bob")
     assert (await bob.get(f"/services/perijove/runs/{first['id']}")).status_code == 404
+
+
+WIDE = """
+ASK = "import os; print(open(f'/proc/{os.getppid()}/cmdline').read())"
+
+
+def steps(case):
+    parts = [
+        Step("one", Command([PY, "-c", ASK], stdout=f"{n}.txt"), part=str(n), makes=[f"{n}.txt"]) for n in range(4)
+    ]
+    return [*parts, Step("last", Call(finish), after=["one"], makes=["results/text.txt"])]
+
+
+def finish(case):
+    Path("results").mkdir(exist_ok=True)
+    who = [case.file(f"{n}.txt").read_text() for n in range(4)]
+    Path("results/text.txt").write_text("".join(who))
+    on_workers = sum("multiprocessing.spawn" in one for one in who)  # of the worker's nanny
+    return {"numbers": {"lines": on_workers}, "files": {"text": "text.txt"}, "reading": {"en": "Done.", "zh": "完成。"}}
+"""
+
+
+async def test_a_wide_run_of_an_operators_app_has_workers_of_its_own(flow: Any) -> None:
+    folder = flow.settings.apps_folder
+    app_in(folder, HEAD + WIDE, name="wide")
+    manifest = folder / "wide/app.toml"
+    needs = '[needs]\nworkers = "2"\nworker = {cores = 1, memory = "1G", walltime = "10m"}\nsmall = "0"'
+    manifest.write_text(manifest.read_text().replace("[needs]", needs))
+
+    async def published() -> bool:
+        return bool((await flow.broker("GET", "/apps/wide")).status_code == 200)
+
+    await eventually(published, 60)
+    begun = await begin(flow, "wide", request={"centre": "zhengzhou"})
+    run = await done(flow, begun["id"])
+    (cluster,) = [
+        one
+        for one in (await flow.broker("GET", "/clusters", params={"owner": "alice"})).json()["clusters"]
+        if one["session"] == run["session"]
+    ]
+    rows = (await flow.broker("GET", f"/clusters/{cluster['id']}/workers")).json()["workers"]
+    assert len(rows) == 2 and numbers(run)["lines"] == 4, run["report"]["results"]
+    assert run["cost"] > 0
 
 
 async def test_a_run_in_an_apps_session_goes_on_while_broker_hub_and_proxy_are_killed(flow: Any) -> None:
