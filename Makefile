@@ -30,11 +30,12 @@ test-real: $(READY)  ## On Debian as root: install and run the real batch system
 	$(BIN)/python -m perijove.testbed.install
 	PERIJOVE_REAL=1 $(BIN)/python -m pytest -m "real and not browser and not soak"
 	@# In a process of its own: Playwright's synchronous interface keeps an event loop running, beside which no other can.
-	PERIJOVE_REAL=1 $(BIN)/python -m pytest -m browser
+	PERIJOVE_REAL=1 $(BIN)/python -m pytest -m "browser and not soak"
 
 soak: $(READY)  ## The rest of the kills at each step, and what takes minutes: too long for test-real
 	$(BIN)/python -m perijove.testbed.install
-	PERIJOVE_REAL=1 $(BIN)/python -m pytest -m soak
+	PERIJOVE_REAL=1 $(BIN)/python -m pytest -m "soak and not browser"
+	PERIJOVE_REAL=1 $(BIN)/python -m pytest -m "soak and browser"
 
 bench: $(READY)  ## Side by side with what one would use instead (Debian, root); deploy/bench/README.md has figures
 	$(BIN)/python deploy/bench/offers.py

@@ -88,7 +88,13 @@ def filled(fake_gateway: Any) -> Iterator[Any]:
 
 
 #: Each page in each language with each colour, and on a phone and a desk.
-SIZES = [(320, "en", False), (320, "zh", True), (1280, "en", True), (1280, "zh", False)]
+SIZES = [
+    pytest.param(320, "en", False, marks=pytest.mark.soak),
+    (320, "zh", True),
+    (1280, "en", False),
+    pytest.param(1280, "en", True, marks=pytest.mark.soak),
+    pytest.param(1280, "zh", False, marks=pytest.mark.soak),
+]
 
 
 @pytest.mark.parametrize(("width", "lang", "dark"), SIZES)
