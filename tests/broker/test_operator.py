@@ -179,8 +179,13 @@ async def test_only_operators_give_orders(api: Api, method: str, path: str) -> N
 async def test_watchers_say_how_a_centre_is_looked_after(gateway: Gateway, api: Api) -> None:
     one = await gateway.open()
     await gateway.at(one.id, Stage.QUEUED)
-    (found,) = (await api("GET", "/watchers")).json()["watchers"]
-    assert found["answering"] and found["as_of"] and found["lease"] == "here" and found["failures"] == 0
+
+    async def kept() -> Any:
+        (found,) = (await api("GET", "/watchers")).json()["watchers"]
+        return found if found["lease"] == "here" else None  # on a busy machine it may just have run out
+
+    found = await until(kept)
+    assert found["answering"] and found["as_of"] and found["failures"] == 0
     assert found["holder"] == gateway.broker.holder
     assert found["commands"] >= found["commands_per_minute"] > 0
     assert found["sessions"] == {"queued": 1} and found["tunnels"] == {"up": 0, "down": 0}

@@ -116,6 +116,7 @@ def test_a_program_s_words_cannot_move_the_reader_s_terminal(tmp_path: Path) -> 
     assert outcome.lines == ["\\x1b[2Jgone"]  # type: ignore[attr-defined]
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=300), max_size=30))
 def test_a_log_gives_every_line_once_however_it_is_cut(
     tmp_path_factory: pytest.TempPathFactory, parts: list[bytes]
