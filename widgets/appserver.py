@@ -10,6 +10,7 @@ directory holds the app's notebook alone.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import os
 import shutil
@@ -18,7 +19,7 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import quote
 
 from perijove.spawners.facts import Facts
@@ -157,7 +158,15 @@ def main() -> None:
     # The extension ran in the module of that name, not in this script.
     from perijove.widgets import apprun
 
-    sys.exit(FAILED if apprun.failed() else 0)
+    leave(FAILED if apprun.failed() else 0)
+
+
+def leave(code: int) -> NoReturn:
+    """The end of the process, at once: libraries leave threads behind that wait for ever, and the job would go on."""
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def serve() -> Any:

@@ -62,7 +62,7 @@ export function makeUpload(place, { say, base, formats = [], done = () => {}, la
   const far = h("p", { class: "pju-Far" });
   // Said aloud: not each piece, but each tenth and each change.
   const live = h("p", { class: "pju-hidden", role: "status" });
-  const pause = h("button", { type: "button", class: "pju-Button" });
+  const pause = h("button", { type: "button", class: "pju-Button" }, _("Pause"));
   const forget = h("button", { type: "button", class: "pju-Button pju-is-bad" }, _("Stop and remove what was sent"));
   const going = h("div", { class: "pju-Going", hidden: true }, bar, far, h("div", { class: "pju-Actions" }, pause, forget));
   const box = h("div", { class: "pju" }, h("label", { for: id }, label || _("Send a file from this computer")), input, hint, going, live);
