@@ -205,6 +205,8 @@ def test_a_link_is_made_and_copied(filled: Any, visit: Callable[..., Any]) -> No
     page = visit(filled.url + ROOT + "runs/done/share").page
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Make a link").click()
+    page.get_by_role("button", name="Copy").wait_for()
+    page.wait_for_load_state("load")  # the script that copies comes with it
     page.get_by_role("button", name="Copy").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     link = page.input_value("#link")
