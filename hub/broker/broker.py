@@ -13,7 +13,7 @@ import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -229,12 +229,14 @@ class Broker:
             BadRequest: the request itself is faulty.
         """
         now = self.parts.clock()
-        known = {name: self._now(name, keeper.now(now)) for name, keeper in self.keepers.items()}
+        known = {name: self._now(name, keeper, now) for name, keeper in self.keepers.items()}
         return find(options, self.parts.centres, known, now)
 
-    def _now(self, centre: str, known: CentreNow) -> CentreNow:
-        """What is known of a centre, with what operators ordered."""
-        return replace(known, faults=(*self.orders.faults(centre), *known.faults))
+    def _now(self, centre: str, keeper: Keeper, now: datetime) -> CentreNow:
+        """What is known of a centre, with what operators ordered and what waits there for whoever opens an app."""
+        known = keeper.now(now)
+        spares = warm.spares((work.record for work in keeper.works.values()), now)
+        return replace(known, faults=(*self.orders.faults(centre), *known.faults), warm=spares)
 
     async def preview(self, owner: str, options: Mapping[str, Any]) -> dict[str, Any]:
         """The job script of a request of `owner`, as it would be submitted; see `drafts.preview`.

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from perijove.hub.broker.drafts import draft, placed
 from perijove.hub.broker.records import Change, News, Record, Transition
 from perijove.hub.broker.sessions import TooMany
 from perijove.hub.broker.store import sessions
+from perijove.hub.offers.find import SHORTEST, WARM_KIND, Spare
 from perijove.spawners.request import BadRequest
 from perijove.spawners.session import Stage
 from sqlalchemy import Connection, func, select
@@ -29,13 +31,11 @@ from sqlalchemy.exc import IntegrityError
 
 if TYPE_CHECKING:
     from perijove.hub.broker.broker import Broker
-    from perijove.spawners.centre import Centre
+    from perijove.spawners.centre import Centre, Queue
 
 log = logging.getLogger(__name__)
 #: The kind of session that is kept warm, whose it is, and who asks that it be stopped.
-KIND, NOBODY, POLICY = "app", "", "policy"
-#: Seconds that a warm session must still have for somebody who did not say how long they need it.
-SHORTEST = 1800
+KIND, NOBODY, POLICY = WARM_KIND, "", "policy"
 
 
 class Pool:
@@ -96,7 +96,7 @@ class Pool:
         wanted = centre.warm.number
         if wanted and (self.broker.orders.faults(centre.id) or not await self._awake(centre, now)):
             wanted = 0
-        good = [one for one in there if one.ends_by is None or (one.ends_by - now).total_seconds() > SHORTEST]
+        good = [one for one in there if _serves(one, centre, now)]
         for one in [one for one in there if one not in good] + good[wanted:]:
             await self.broker.sessions.change(one.id, _ending(now))
             await self._replaced(one)
@@ -124,7 +124,7 @@ class Pool:
     async def _open(self, centre: Centre, now: datetime) -> bool:
         """One more; False where the centre cannot have it now."""
         settings, parts = centre.warm, self.broker.parts
-        queue = (centre.queue(settings.queue) if settings.queue else None) or centre.queues[0]
+        queue = _queue(centre)
         options = {"centre": centre.id, "queue": queue.name, "kind": KIND, "cores": settings.cores}
         options |= {"walltime": min(settings.walltime or queue.max_time, queue.max_time)}
         if settings.memory:
@@ -144,16 +144,40 @@ class Pool:
         return True
 
 
+def _queue(centre: Centre) -> Queue:
+    """Where its warm sessions wait."""
+    return (centre.queue(centre.warm.queue) if centre.warm.queue else None) or centre.queues[0]
+
+
+def _serves(record: Record, centre: Centre, now: datetime) -> bool:
+    """It is what the description asks for, and has time enough for whoever comes."""
+    as_described = record.queue == _queue(centre).name and record.cores == centre.warm.cores
+    as_described &= centre.warm.memory in (None, record.memory)
+    return as_described and (record.ends_by is None or (record.ends_by - now).total_seconds() > SHORTEST)
+
+
+def spares(records: Iterable[Record], now: datetime) -> tuple[Spare, ...]:
+    """Those of a centre's sessions that can be taken over now, for offers."""
+    return tuple(
+        Spare(one.queue, one.cores, one.memory, one.gpus, (one.ends_by - now).total_seconds())
+        for one in records
+        if _ready(one) and one.ends_by is not None
+    )
+
+
+def _ready(record: Record) -> bool:
+    """Nobody's yet, and only an environment is missing."""
+    there = record.stage is Stage.STARTING and record.connected and record.unknown_since is None
+    return record.warm and there
+
+
 def _taking(wanted: Record, seconds: float, now: datetime) -> Transition:
     """The session is `wanted`'s from now on, if it is still nobody's, ready to take, and fits."""
 
     def to(record: Record) -> Change | None:
         left = (record.ends_by - now).total_seconds() if record.ends_by else 0.0
         fits = (
-            record.warm
-            and record.stage is Stage.STARTING
-            and record.connected
-            and record.unknown_since is None
+            _ready(record)
             and record.queue == wanted.queue
             and record.cores >= wanted.cores
             and record.memory >= wanted.memory

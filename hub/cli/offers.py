@@ -138,6 +138,8 @@ def _evidence(start: Mapping[str, Any]) -> str:
             starts=ngettext("{count} start", "{count} starts", starts).format(count=starts),
             days=ngettext("{count} day", "{count} days", days).format(count=days),
         )
+    if start["evidence"] == "warm":
+        return _("kept ready")
     return _("what the centre says") if start["evidence"] == "centre" else _("nothing known yet")
 
 

@@ -13,9 +13,13 @@ from typing import Any
 
 from perijove.hub.offers.choose import PREFERENCES, Candidate, Prefer, Reason, ranking, reasons
 from perijove.hub.offers.fixes import Fix, fixes
-from perijove.hub.offers.ranges import UNKNOWN, Range, rounded
+from perijove.hub.offers.ranges import UNKNOWN, WARM, Range, rounded
 from perijove.spawners.centre import Centre, Queue
 from perijove.spawners.request import BadRequest, Fault, Placement, Request, fit, named_queues
+
+#: The kind of session that is kept warm, and the seconds that such a one must still have for somebody who did not say
+#: how long they need it.
+WARM_KIND, SHORTEST = "app", 1800
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,22 @@ class QueueNow:
 
 
 @dataclass(frozen=True, slots=True)
+class Spare:
+    """A session that is kept warm for whoever opens an app next: memory in MiB, `left` seconds until its job's end."""
+
+    queue: str
+    cores: int
+    memory: int
+    gpus: int
+    left: float
+
+    def serves(self, placement: Placement, seconds: float) -> bool:
+        """Whether it can be taken over for `placement`, by somebody who needs it for so many `seconds`."""
+        has = self.cores >= placement.cores and self.memory >= placement.memory and self.gpus >= placement.gpus
+        return has and self.queue == placement.queue.name and self.left >= seconds
+
+
+@dataclass(frozen=True, slots=True)
 class CentreNow:
     """What is known of a centre now; nothing, by default."""
 
@@ -39,6 +59,8 @@ class CentreNow:
     unknown_since: datetime | None = None
     #: What keeps the whole centre from taking sessions, beyond its description.
     faults: tuple[Fault, ...] = ()
+    #: What waits there for whoever opens an app.
+    warm: tuple[Spare, ...] = ()
 
 
 NOTHING, QUIET = CentreNow(), QueueNow()
@@ -127,6 +149,9 @@ def _offer(request: Request, centre: Centre, queue: Queue, now: CentreNow, momen
         faults.append(Fault("queue", "queue-closed", words, {"queue": queue.name, "centre": centre.id}))
     outcome = fit(request, centre, queue, moment)
     if isinstance(outcome, Placement) and not faults:
+        seconds = request.walltime or SHORTEST
+        if request.kind == WARM_KIND and any(spare.serves(outcome, seconds) for spare in now.warm):
+            return Offer(centre, queue, now, data, missing, outcome, rounded(WARM, "warm"))
         start = queue_now.forecast(outcome.cores, outcome.walltime)
         return Offer(centre, queue, now, data, missing, outcome, start, queue_now.expected)
     faults += outcome if isinstance(outcome, list) else []
@@ -158,4 +183,4 @@ def _hopeless(offer: Offer) -> bool:
     return any(fix is None for _, fix in offer.faults)
 
 
-__all__ = ["CentreNow", "Offer", "Offers", "QueueNow", "find"]
+__all__ = ["SHORTEST", "WARM_KIND", "CentreNow", "Offer", "Offers", "QueueNow", "Spare", "find"]

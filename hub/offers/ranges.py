@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from perijove.hub.offers.starts import Situation
 
-Evidence = Literal["history", "centre", "both", "none"]
+Evidence = Literal["history", "centre", "both", "warm", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,8 @@ class Range:
 Five = tuple[float, float, float, float, float]
 UNKNOWN: Five = (0, 60, 1800, 4 * 3600, 2 * 86400)
 FREE: Five = (0, 5, 20, 60, 1800)
+#: A job that runs already and is taken over.
+WARM: Five = (0, 1, 2, 5, 15)
 BUSY: Five = (0, 300, 3600, 4 * 3600, 2 * 86400)
 
 

@@ -57,11 +57,13 @@ class Forecast:
     @property
     def known(self) -> bool:
         """It rests on something."""
-        return self.evidence in ("history", "centre", "both")
+        return self.evidence in ("history", "centre", "both", "warm")
 
     def range_words(self, fmt: Formats) -> str:
         """The range, e.g. "usually 2–10 min"."""
         _ = fmt.language.gettext
+        if self.evidence == "warm":
+            return _("at once")
         text = _("usually {range}") if self.evidence in ("history", "both") else _("perhaps {range}")
         return text.format(range=fmt.reach(self.low, self.high))
 
@@ -70,6 +72,8 @@ class Forecast:
         _, ngettext = fmt.language.gettext, fmt.language.ngettext
         if not self.known:
             return _("no experience yet, so the range is wide")
+        if self.evidence == "warm":
+            return _("a job is kept ready there")
         if self.evidence == "centre":
             return _("the centre's own estimate")
         week = ngettext("from {count} start this week", "from {count} starts this week", self.count)

@@ -105,6 +105,31 @@ async def test_a_person_has_no_more_sessions_for_it(gateway: Gateway) -> None:
         await gateway.open("ada", "y", kind="app")
 
 
+async def test_offers_say_that_one_is_ready_to_whom_it_serves(gateway: Gateway) -> None:
+    (spare,) = await begin(gateway, number=1, memory=2048, walltime=7200)
+
+    def evidence(**options: Any) -> list[str]:
+        offers = gateway.broker.offers({"centre": "alpha", "queue": spare.queue, "memory": 1024, **options}).offers
+        return [offer.start.evidence for offer in offers if offer.start is not None]
+
+    assert evidence(kind="app") == evidence(kind="app", walltime=3600) == ["warm"]
+    assert "warm" not in evidence(kind="app", cores=2) + evidence(kind="app", walltime="1d") + evidence(kind="lab")
+    await gateway.open("ada", "x", kind="app")
+    assert evidence(kind="app") != ["warm"] or [one.id for one in await spares(gateway)] != [spare.id]
+
+
+async def test_those_that_are_not_as_described_any_more_are_replaced(gateway: Gateway) -> None:
+    (spare,) = await begin(gateway, number=1, memory=2048)
+    keeping(gateway, number=1, memory=4096)
+    gateway.broker.parts.centres = {"alpha": gateway.centre.described}
+
+    async def replaced() -> bool:
+        return [(one.memory, one.connected) for one in await spares(gateway)] == [(4096, True)]
+
+    await until(replaced)
+    assert (await gateway.at(spare.id, Stage.ENDED)).outcome == "cancelled"
+
+
 async def test_those_too_many_go_when_the_operator_keeps_fewer(gateway: Gateway) -> None:
     await begin(gateway, number=3)
     keeping(gateway, number=1)

@@ -121,6 +121,13 @@ def test_a_range_is_said_as_people_say_it(low: float, high: float, english: str,
     assert CHINESE.reach(low, high) == chinese
 
 
+def test_what_is_kept_ready_starts_at_once() -> None:
+    warm = Forecast.parse({"low": 0, "likely": 2, "high": 15, "middle": [1, 5], "evidence": "warm"})
+    assert warm
+    assert (warm.range_words(ENGLISH), warm.basis_words(ENGLISH)) == ("at once", "a job is kept ready there")
+    assert (warm.range_words(CHINESE), warm.basis_words(CHINESE)) == ("立即", "那里有预先备好的作业")
+
+
 def test_a_waiting_session_is_told_where_it_is_in_its_forecast() -> None:
     forecast = Forecast.parse({"low": 60, "likely": 300, "high": 900, "middle": [200, 500], "evidence": "history"})
     assert forecast
