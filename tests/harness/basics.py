@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import socket
 import time
@@ -15,9 +16,13 @@ from perijove.hub.settings import Settings
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody uses, away from clients' and sessions' ports."""
+    """Ports of 127.0.0.1 that nobody uses, away from clients' and sessions' ports.
+
+    Each of several processes that share the tests has a thousand of its own: a port is free until somebody listens.
+    """
     found: list[int] = []
-    candidate = 10240 + (time.time_ns() // 1000) % 8000
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
+    candidate = 10240 + 1000 * worker + (time.time_ns() // 1000) % 900
     while len(found) < count:
         candidate += 1
         with socket.socket() as probe:
