@@ -7,7 +7,8 @@ import os
 import re
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,25 @@ import httpx
 from perijove.hub.settings import Settings
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody uses, away from clients' and sessions' ports.
+def _candidates() -> Iterator[int]:
+    """Ports away from clients' and sessions' ports, from somewhere on; each of several processes has a thousand."""
+    ports = range(10240, 18240)
+    if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+        own = int(worker.removeprefix("gw")) % 8
+        ports = ports[1000 * own : 1000 * (own + 1)]
+    begin = time.time_ns() // 1000 % len(ports)
+    return cycle([*ports[begin:], *ports[:begin]])
 
-    Each of several processes that share the tests has a thousand of its own: a port is free until somebody listens.
-    """
+
+#: No port is given twice in a row: whoever was given the last one may not listen yet.
+_CANDIDATES = _candidates()
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of 127.0.0.1 that nobody uses."""
     found: list[int] = []
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
-    candidate = 10240 + 1000 * worker + (time.time_ns() // 1000) % 900
     while len(found) < count:
-        candidate += 1
+        candidate = next(_CANDIDATES)
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", candidate))
