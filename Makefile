@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Processes that share the tests: many wait for others rather than compute, so one more than there are cores.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min((os.cpu_count() or 1) + 1, 8))')
 READY := $(VENV)/.ready
 
 .PHONY: help setup demo docs test test-real soak bench lint clean
@@ -24,7 +26,7 @@ docs: $(READY)  ## Write the generated pages of the documentation anew (hub/docs
 	$(BIN)/python -m perijove.hub.docs.generate
 
 test: $(READY)  ## All tests that need nothing but Python
-	$(BIN)/python -m pytest -m "not real and not browser and not soak"
+	$(BIN)/python -m pytest -m "not real and not browser and not soak" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-real: $(READY)  ## On Debian as root: install and run the real batch systems and the browser, too
 	$(BIN)/python -m perijove.testbed.install

@@ -18,7 +18,7 @@ SHALLOW = 10.0
 #: Part of the reads below which one copy of the genome does not explain a variant.
 MIXED = 0.8
 #: What the simple caller finds of the 77 variants that the tools find in the measles sample, and how many others:
-#: measured by `tests/apps/test_variants.py`, which holds it.
+#: measured by `tests/apps/variants/test_results.py`, which holds it.
 FOUND, OTHERS = 71, 5
 
 

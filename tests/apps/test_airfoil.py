@@ -69,7 +69,7 @@ def test_a_success_with_a_header_and_no_rows_is_none(app: App, tmp_path: Path, m
     assert (report["state"], report["failure"]["code"]) == ("failed", "check-failed")
     assert "0 of 37 angles converged" in report["failure"]["message"]["en"]
     assert "smaller steps" in report["failure"]["advice"]["en"]
-    assert not (tmp_path / "run/work/polar-1000000.txt").exists()
+    assert not (tmp_path / "run" / "work" / "polar-1000000.txt").exists()
 
 
 def test_the_orders_are_numbers_and_four_digits(

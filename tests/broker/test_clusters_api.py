@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from broker.callers import Api
 from broker.harness import Gateway, until
 from broker.simulated import SimulatedCentre, centre
-from broker.test_api import Api
 from perijove.hub.limits import ClusterLimits
 from perijove.spawners.session import Stage
 

@@ -14,8 +14,8 @@ from urllib.parse import quote
 import httpx
 import pytest
 import pytest_asyncio
+from broker.callers import PEOPLE
 from broker.harness import empty_store, until
-from broker.test_api import PEOPLE
 from doubles.login import centre, new_key, public
 from fastapi import FastAPI
 from perijove.hub.broker import api_files, errors

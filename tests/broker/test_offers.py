@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from broker.callers import Api
 from broker.harness import Gateway, until
 from broker.simulated import SimSystem, centre
-from broker.test_api import Api
 from perijove.hub.broker.memory import APART, Memory, start_of
 from perijove.hub.broker.records import Change
 from perijove.hub.broker.sessions import utc_now

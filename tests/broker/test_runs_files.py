@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from broker.harness import Gateway, until
+from broker.runapi import RunApi
 from broker.runworld import Runs, app_kind, report, results
 from broker.simulated import SimulatedCentre
 from broker.simulated import centre as described
-from broker.test_api import Api
-from broker.test_runs_api import ok
 from broker.test_runs_crashes import killed_at
 from perijove.hub.broker.errors import Refusal
 from perijove.hub.broker.runrecords import Run, RunState
@@ -77,8 +76,8 @@ LOGIN = described().login.model_dump(mode="json", exclude_defaults=True)
 
 
 @pytest_asyncio.fixture
-async def api(gateway: Gateway, runs: Runs) -> AsyncIterator[Api]:
-    one = Api(gateway)
+async def api(gateway: Gateway, runs: Runs) -> AsyncIterator[RunApi]:
+    one = RunApi(gateway)
     yield one
     await one.client.aclose()
 
@@ -100,10 +99,10 @@ async def replay(runs: Runs, parent: Run, **more: Any) -> Run:
     return await runs.desk.again("ada", parent, {}, relation="replay", request={"centre": "beta"}, **more)
 
 
-async def test_a_replay_brings_the_file_says_how_far_and_then_opens_its_session(runs: Runs, api: Api) -> None:
+async def test_a_replay_brings_the_file_says_how_far_and_then_opens_its_session(runs: Runs, api: RunApi) -> None:
     parent = await first(runs)
     at(runs, "beta").wrong = "away"
-    view = await ok(api, "POST", f"/runs/{parent.id}/replay", status=201, json={"centre": "beta", "key": "k"})
+    view = await api.ok("POST", f"/runs/{parent.id}/replay", status=201, json={"centre": "beta", "key": "k"})
     assert (view["state"], view["stage"], view["session"], view["cost"]) == ("starting", "files", None, 0)
     [one] = view["staging"]
     assert (one["input"], one["from"]) == ("reads", {"centre": "alpha", "path": "data/my reads.fq"})
@@ -113,22 +112,22 @@ async def test_a_replay_brings_the_file_says_how_far_and_then_opens_its_session(
     assert found.inputs["reads"] == "from-alpha/my_reads.fq" and at(runs, "beta").disk == {
         "from-alpha/my_reads.fq": READS
     }
-    [one] = (await ok(api, "GET", f"/runs/{view['id']}"))["staging"]
+    [one] = (await api.ok("GET", f"/runs/{view['id']}"))["staging"]
     assert (one["state"], one["total"], one["moved"], one["to"]) == ("done", 4000, 4000, "from-alpha/my_reads.fq")
-    again = await ok(api, "POST", f"/runs/{parent.id}/replay", status=201, json={"centre": "beta", "key": "k"})
+    again = await api.ok("POST", f"/runs/{parent.id}/replay", status=201, json={"centre": "beta", "key": "k"})
     assert again["id"] == view["id"], "the same request is the same run, also after its input has moved"
     await runs.say(found, report("done", ("done",), results=results(3.0)))
     after = await runs.get(found.id)
     assert after.agreement is not None and after.agreement["verdict"] == "same"
 
 
-async def test_a_new_run_says_where_its_file_lies(runs: Runs, api: Api) -> None:
+async def test_a_new_run_says_where_its_file_lies(runs: Runs, api: RunApi) -> None:
     body = {"app": "sums", "inputs": {"reads": "data/my reads.fq"}, "files_at": "alpha"}
-    view = await ok(api, "POST", "/runs", status=201, json=body | {"request": {"centre": "beta"}})
+    view = await api.ok("POST", "/runs", status=201, json=body | {"request": {"centre": "beta"}})
     assert (await runs.with_session(view["id"])).inputs["reads"] == "from-alpha/my_reads.fq"
-    near = await ok(api, "POST", "/runs", status=201, json=body)
+    near = await api.ok("POST", "/runs", status=201, json=body)
     assert (near["centre"], near["staging"]) == ("alpha", []), "where nobody says, it goes to the file"
-    data = await ok(api, "POST", "/runs", status=201, json=body | {"inputs": {}, "request": {"centre": "beta"}})
+    data = await api.ok("POST", "/runs", status=201, json=body | {"inputs": {}, "request": {"centre": "beta"}})
     assert data["staging"] == []
     nowhere = await api("POST", "/runs", json=body | {"files_at": "gone", "request": {"centre": "beta"}})
     assert (nowhere.status_code, nowhere.json()["error"]) == (404, "unknown-centre")
@@ -165,17 +164,17 @@ async def test_nothing_is_overwritten_and_the_same_is_used_as_it_is(runs: Runs) 
     assert len(await runs.gateway.broker.transfers.listing("ada")) == 1, "what is there is not moved again"
 
 
-async def test_a_file_that_cannot_be_had_is_said_in_words_and_costs_nothing(runs: Runs, api: Api) -> None:
+async def test_a_file_that_cannot_be_had_is_said_in_words_and_costs_nothing(runs: Runs, api: RunApi) -> None:
     parent, beta = await first(runs), at(runs, "beta")
     beta.wrong = "home-full"
     failed = await runs.at((await replay(runs, parent)).id, RunState.FAILED)
-    view = await ok(api, "GET", f"/runs/{failed.id}")
+    view = await api.ok("GET", f"/runs/{failed.id}")
     [fault] = view["problem"]
     assert (fault["field"], fault["code"], view["cost"], view["session"]) == ("reads", "file-home-full", 0, None)
     assert "quota" in fault["message"] and fault["values"]["file"] == "my reads.fq" and not beta.jobs
     assert "resume" in view["can"]
     beta.wrong = ""
-    await ok(api, "POST", f"/runs/{failed.id}/resume")
+    await api.ok("POST", f"/runs/{failed.id}/resume")
     assert (await runs.with_session(failed.id, attempt=2)).inputs["reads"] == "from-alpha/my_reads.fq"
 
 

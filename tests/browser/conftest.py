@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import signal
@@ -20,6 +19,7 @@ import pytest
 import uvicorn
 from axe_playwright_python.sync_playwright import Axe
 from fastapi.responses import HTMLResponse, RedirectResponse
+from pages import fake, national
 from playwright.sync_api import Browser, Page, Request, sync_playwright
 
 TOP = Path(__file__).parent.parent.parent
@@ -89,12 +89,6 @@ class Gateway:
 @pytest.fixture(scope="session")
 def fake_gateway() -> Iterator[Gateway]:
     """The real pages over the fake API; the hub signs everybody in as alice."""
-    spec = importlib.util.spec_from_file_location("pages_fake", TOP / "tests/pages/fake.py")
-    assert spec
-    assert spec.loader
-    fake = importlib.util.module_from_spec(spec)
-    sys.modules["pages_fake"] = fake
-    spec.loader.exec_module(fake)
     app, broker, _site = fake.create()
 
     @app.get("/hub/api/oauth2/authorize")
@@ -115,7 +109,7 @@ def fake_gateway() -> Iterator[Gateway]:
     thread = threading.Thread(target=server_.run, daemon=True)
     thread.start()
     eventually(lambda: server_.started)
-    yield Gateway(f"http://127.0.0.1:{port}", broker, fake.national.national)
+    yield Gateway(f"http://127.0.0.1:{port}", broker, national.national)
     server_.should_exit = True
     thread.join(10)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from pages import fakeapps
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
@@ -57,17 +57,19 @@ def filled(fake_gateway: Any) -> Iterator[Any]:
     """A federation with two apps, and a run in each state."""
     broker, before = fake_gateway.broker, fake_gateway.broker.centres
     broker.centres = fake_gateway.national()
-    apps, fake = broker.apps, sys.modules[type(broker.apps).__module__]
+    apps = broker.apps
     apps.places = {"climate": {"tianjin": READY, "guangzhou": READY, "wuxi": LACKS}, "variants": {"tianjin": LACKS}}
     row = {"name": "w", "title": "Warming", "kind": "number", "here": 4.83, "there": 4.9, "agrees": False}
     found = {"verdict": "differs", "rows": [row | {"tolerance": {"relative": 1e-6, "absolute": 0.0}}] * 3}
-    moving = fake.steps(("done", 1.0), ("running", 0.4), ("waiting", 0.0))
-    broken = fake.FAILURE | {"lines": [LONG, "Killed"] * 9, "command": ["cdo", LONG]}
+    moving = fakeapps.steps(("done", 1.0), ("running", 0.4), ("waiting", 0.0))
+    broken = fakeapps.FAILURE | {"lines": [LONG, "Killed"] * 9, "command": ["cdo", LONG]}
     apps.add(id="done")
-    apps.add(id="changed", label=LONG[:200], parent="done", relation="rerun", inputs=fake.INPUTS | {"scenario": "E1"})
+    apps.add(
+        id="changed", label=LONG[:200], parent="done", relation="rerun", inputs=fakeapps.INPUTS | {"scenario": "E1"}
+    )
     apps.add(id="differs", centre="wuxi", parent="done", relation="replay", agreement=found)
-    apps.add(id="failed", state="failed", report=fake.report(state="failed", results=None, failure=broken))
-    apps.add(id="interrupted", state="interrupted", report=fake.report(results=None, steps=moving))
+    apps.add(id="failed", state="failed", report=fakeapps.report(state="failed", results=None, failure=broken))
+    apps.add(id="interrupted", state="interrupted", report=fakeapps.report(results=None, steps=moving))
     apps.add(id="cancelled", state="cancelled")
     coming = {"input": "own", "state": "running", "total": 3 << 30, "moved": 1 << 30, "to": "from-wuxi/x.nc"}
     coming["from"] = {"centre": "wuxi", "path": f"data/{LONG}.nc"}
@@ -75,7 +77,7 @@ def filled(fake_gateway: Any) -> Iterator[Any]:
     full = {"file": f"{LONG}.nc", "from": "wuxi", "to": "tianjin", "reason": ""}
     problem = [{"field": "own", "code": "file-home-full", "message": "", "values": full}]
     apps.add(id="unbrought", state="failed", problem=problem, report=None, started=None)
-    apps.add(id="running", state="running", report=fake.report(results=None, left=95.0, steps=moving))
+    apps.add(id="running", state="running", report=fakeapps.report(results=None, left=95.0, steps=moving))
     apps.add(id="silent", state="running", unknown_since="2026-01-01T00:00:00+00:00")
     apps.add(id="starting", state="starting", stage="queued", session="abc", started=None)
     until = {"created": "2026-01-01T00:00:00+00:00", "expires": "2099-01-01T00:00:00+00:00"}
@@ -177,12 +179,11 @@ def test_a_form_says_faults_and_costs_while_one_types_and_shows_what_counts(
 
 def test_a_live_page_follows_the_run_to_its_pictures(filled: Any, visit: Callable[..., Any]) -> None:
     page = visit(filled.url + ROOT + "runs/running").page
-    fake = sys.modules[type(filled.broker.apps).__module__]
     row = filled.broker.apps.runs["running"]
     row |= {"progress": 0.7, "version": 2}
     expect(page.locator(".pj-big").first).to_have_text("70 %")
     expect(page).to_have_title(re.compile("70 %"))
-    row |= {"state": "done", "report": fake.report(), "version": 3, "can": ["rerun", "replay", "share", "delete"]}
+    row |= {"state": "done", "report": fakeapps.report(), "version": 3, "can": ["rerun", "replay", "share", "delete"]}
     page.wait_for_selector('[data-state="done"]')
     assert "The run is done." in page.inner_text("#announcer")
     for image in page.locator("figure img").all():
@@ -191,10 +192,9 @@ def test_a_live_page_follows_the_run_to_its_pictures(filled: Any, visit: Callabl
 
 
 def test_what_is_unfolded_stays_so_when_a_part_is_made_fresh(filled: Any, visit: Callable[..., Any]) -> None:
-    fake = sys.modules[type(filled.broker.apps).__module__]
     row = filled.broker.apps.runs["running"]
     page = visit(filled.url + ROOT + "runs/running").page
-    row |= {"version": 2, "state": "failed", "report": fake.report(results=None, failure=fake.FAILURE)}
+    row |= {"version": 2, "state": "failed", "report": fakeapps.report(results=None, failure=fakeapps.FAILURE)}
     page.wait_for_selector('[data-state="failed"]')
     expect(page.locator("#words pre").first).to_be_hidden()
     page.click("#words > summary")

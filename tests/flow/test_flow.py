@@ -75,7 +75,7 @@ async def test_a_session_started_through_the_persons_door_is_opened_by_the_hub(f
 
 
 async def test_a_session_ends_in_good_order_before_its_centre_ends_it(flow: Any, eventually: Any) -> None:
-    options = SMALL | {"walltime": "100s", "open": "notes/first one.txt", "language": "zh"}
+    options = SMALL | {"walltime": "75s", "open": "notes/first one.txt", "language": "zh"}
     answer = await flow.broker("POST", "/sessions", json={"owner": "bob", "server": "short", "options": options})
     assert answer.status_code == 201, answer.text
     person = await flow.person("bob")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,25 @@ import httpx
 from perijove.hub.settings import Settings
 
 
+def _candidates() -> Iterator[int]:
+    """Ports away from clients' and sessions' ports, from somewhere on; each of several processes has a thousand."""
+    ports = range(10240, 18240)
+    if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+        own = int(worker.removeprefix("gw")) % 8
+        ports = ports[1000 * own : 1000 * (own + 1)]
+    begin = time.time_ns() // 1000 % len(ports)
+    return cycle([*ports[begin:], *ports[:begin]])
+
+
+#: No port is given twice in a row: whoever was given the last one may not listen yet.
+_CANDIDATES = _candidates()
+
+
 def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody uses, away from clients' and sessions' ports."""
+    """Ports of 127.0.0.1 that nobody uses."""
     found: list[int] = []
-    candidate = 10240 + (time.time_ns() // 1000) % 8000
     while len(found) < count:
-        candidate += 1
+        candidate = next(_CANDIDATES)
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", candidate))

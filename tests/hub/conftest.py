@@ -187,7 +187,7 @@ def more_people(folder: Path) -> Settings:
     """Settings of a gateway of its own, on free ports, whose people have the names of the demo and one more."""
     settings = settings_in(folder)
     secretfiles.write_once(
-        folder / "people.json", json.dumps({name: secrets.token_hex(8) for name in (*NAMES, "alice-work")})
+        folder / "people.json", json.dumps({name: secrets.token_hex(8) for name in (*NAMES, "alice-prod")})
     )
     return settings
 

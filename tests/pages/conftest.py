@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import httpx
 import pytest
+from pages import fake, national
+from pages.messages import messages as all_messages
 from perijove.hub.pages.people import COOKIE
-
-
-def load(name: str) -> ModuleType:
-    """A helper module of this folder (tests are no package)."""
-    full = f"pages_tests_{name}"
-    if full not in sys.modules:
-        spec = importlib.util.spec_from_file_location(full, Path(__file__).parent / f"{name}.py")
-        assert spec
-        assert spec.loader
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[full] = module
-        spec.loader.exec_module(module)
-    return sys.modules[full]
-
-
-fake: Any = load("fake")
 
 
 @dataclass
@@ -73,12 +55,11 @@ def alice(world: World) -> httpx.AsyncClient:
 @pytest.fixture
 def federation(world: World) -> World:
     """The pages over a federation with realistic figures."""
-    world.broker.centres = fake.national.national()
+    world.broker.centres = national.national()
     return world
 
 
 @pytest.fixture(scope="session")
 def messages() -> dict[str, str]:
     """Every message of templates and code."""
-    found: dict[str, str] = load("messages").messages()
-    return found
+    return all_messages()

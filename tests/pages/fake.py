@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
+from pages import fakeapps, fakeruns, national
 from perijove.hub.pages.config import PagesConfig
 from perijove.hub.pages.context import Site
 from perijove.hub.pages.install import install_site
@@ -26,21 +23,6 @@ CONFIG = PagesConfig("http://hub.test/hub/api", "client-secret", b"s" * 32)
 API = "/services/perijove/api/v1"
 #: The token of each person at the hub.
 TOKENS = {"token-of-alice": "alice", "token-of-bob": "bob", "token-of-operator": "operator"}
-
-
-def _load(name: str) -> ModuleType:
-    """A helper beside this one: tests are no package."""
-    spec = importlib.util.spec_from_file_location(f"pages_{name}", Path(__file__).parent / f"{name}.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-national: Any = _load("national")
-fakeapps: Any = _load("fakeapps")
 
 
 def centre(name: str, title: str, chinese: str, **queue: Any) -> Centre:
@@ -77,7 +59,7 @@ class FakeBroker:
     #: What a centre's answer is changed by.
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     #: Apps and runs.
-    apps: Any = field(default_factory=fakeapps.FakeApps)
+    apps: fakeapps.FakeApps = field(default_factory=fakeapps.FakeApps)
 
     def add(self, owner: str = "alice", **values: Any) -> dict[str, Any]:
         """A session, queued unless `values` say otherwise."""
@@ -220,7 +202,7 @@ def create(config: PagesConfig = CONFIG) -> tuple[FastAPI, FakeBroker, Site]:
     app = FastAPI()
     _operators(app, broker)
     _api(app, broker)
-    fakeapps.install(app, API, broker.apps, _owner, partial(offers, broker))
+    app.include_router(fakeruns.router(API, broker.apps, _owner, partial(offers, broker)))
     site = install_site(app, config, lambda: httpx.AsyncClient(transport=httpx.MockTransport(hub)))
     return app, broker, site
 

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 import httpx
 import pytest
+from pages.fakeapps import app_json
 from perijove.hub.pages.inputs import fields_of, inputs_of
 from perijove.hub.pages.languages import languages
 
@@ -206,8 +207,8 @@ async def test_a_link_fills_in_the_form_and_a_broken_one_is_harmless(alice: http
     assert 'value="E1" checked' in preset
 
 
-def test_a_form_says_each_kind_of_input_and_leaves_out_what_is_not_asked_for(world: Any) -> None:
-    app = next(row for row in [_variants(world)])
+def test_a_form_says_each_kind_of_input_and_leaves_out_what_is_not_asked_for() -> None:
+    app = app_json("variants", {})
     given = {"in.reads.path": "data/my reads.fastq", "in.expert": "no", "in.quality": "5", "in.callers.freebayes": "1"}
     assert inputs_of(app, given) == {"reads": "data/my reads.fastq", "expert": "no", "callers": ["freebayes"]}
     assert inputs_of(app, given | {"in.expert": "yes"})["quality"] == 5
@@ -215,8 +216,3 @@ def test_a_form_says_each_kind_of_input_and_leaves_out_what_is_not_asked_for(wor
     fields = {field.name: field for field in fields_of(app, {"callers": ["freebayes"]}, languages()["en"])}
     assert fields["quality"].condition == ("in.expert", "yes")
     assert [chosen for _value, _words, chosen in fields["callers"].choices] == [False, True]
-
-
-def _variants(world: Any) -> Any:
-    module = __import__("sys").modules[type(world.broker.apps).__module__]
-    return module.app_json("variants", {})

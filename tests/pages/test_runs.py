@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from pages import fakeapps
 from perijove.hub.pages.formats import Formats
 from perijove.hub.pages.languages import languages
 from perijove.hub.pages.runviews import figure
@@ -22,11 +23,6 @@ def apps(world: Any) -> Any:
     found = world.broker.apps
     found.places = {"climate": {"small": {"state": "ready", "way": "cdo", "missing": [], "seen": None}}}
     return found
-
-
-def module(apps: Any) -> Any:
-    """The double's module, for its reports."""
-    return __import__("sys").modules[type(apps).__module__]
 
 
 async def test_home_shows_the_latest_runs_with_their_pictures(alice: httpx.AsyncClient, apps: Any) -> None:
@@ -111,10 +107,9 @@ async def test_the_mark_of_a_name_with_spaces_holds(alice: httpx.AsyncClient, ap
 
 
 async def test_a_live_run_says_how_far_it_is_and_is_cancelled(alice: httpx.AsyncClient, world: Any, apps: Any) -> None:
-    fake = module(apps)
-    steps = fake.steps(("done", 1.0), ("running", 0.4), ("waiting", 0.0))
+    steps = fakeapps.steps(("done", 1.0), ("running", 0.4), ("waiting", 0.0))
     row = apps.add(
-        id="moving", state="running", report=fake.report(state="running", results=None, left=95.0, steps=steps)
+        id="moving", state="running", report=fakeapps.report(state="running", results=None, left=95.0, steps=steps)
     )
     text = (await alice.get("runs/moving")).text
     assert "40 %" in text
@@ -143,9 +138,8 @@ async def test_a_starting_run_leads_to_the_session_that_it_waits_for(alice: http
 
 
 async def test_a_failure_is_said_in_words_with_its_command_folded(alice: httpx.AsyncClient, apps: Any) -> None:
-    fake = module(apps)
-    failure = fake.FAILURE | {"lines": [HOSTILE, "x" * 1000]}
-    apps.add(id="broke", state="failed", report=fake.report(state="failed", results=None, failure=failure))
+    failure = fakeapps.FAILURE | {"lines": [HOSTILE, "x" * 1000]}
+    apps.add(id="broke", state="failed", report=fakeapps.report(state="failed", results=None, failure=failure))
     text = (await alice.get("runs/broke")).text
     assert "CDO could not subtract the two files: their grids differ." in text
     assert "Take a file whose grid is the scenario&#39;s." in text
@@ -201,7 +195,7 @@ async def test_an_interrupted_run_goes_on(alice: httpx.AsyncClient, world: Any, 
 
 
 async def test_a_run_is_run_again_with_one_value_changed(alice: httpx.AsyncClient, world: Any, apps: Any) -> None:
-    apps.add(id="done", label="Mine", inputs=module(apps).INPUTS | {"smooth": 21})
+    apps.add(id="done", label="Mine", inputs=fakeapps.INPUTS | {"smooth": 21})
     assert "/services/perijove/apps/climate/run?parent=done" in (await alice.get("runs/done")).text
     text = (await alice.get("apps/climate/run", params={"parent": "done"})).text
     assert 'name="in.smooth" value="21"' in text
@@ -250,9 +244,8 @@ async def test_a_replay_says_whether_it_agrees(alice: httpx.AsyncClient, apps: A
 
 
 async def test_two_runs_stand_side_by_side_with_what_differs_first(alice: httpx.AsyncClient, apps: Any) -> None:
-    fake = module(apps)
     apps.add(id="one")
-    apps.add(id="two", inputs=fake.INPUTS | {"scenario": "E1"}, report=fake.report(seed=-30))
+    apps.add(id="two", inputs=fakeapps.INPUTS | {"scenario": "E1"}, report=fakeapps.report(seed=-30))
     text = (await alice.get("runs/one/compare/two")).text
     assert text.index("Strong mitigation (E1)") < text.index("Inputs that are the same") < text.index("1961 – 1990")
     assert "−0.3" in text
@@ -314,7 +307,7 @@ async def test_whoever_has_a_link_sees_that_run_and_nothing_of_its_owner(world: 
 
 
 async def test_a_link_that_allows_it_leads_to_the_form_with_its_inputs(world: Any, apps: Any) -> None:
-    apps.add(id="done", inputs=module(apps).INPUTS | {"smooth": 21})
+    apps.add(id="done", inputs=fakeapps.INPUTS | {"smooth": 21})
     apps.shares = {"t": {"id": "s", "run": "done", "mode": "rerun", "good": True, "revoked": None}}
     again = re.search(r'id="again" href="([^"]+)"', (await world.browser(None).get("shared/t")).text)
     assert again

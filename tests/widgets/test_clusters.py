@@ -7,12 +7,14 @@ import os
 import re
 import signal
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 import websockets
 from doubles.dask_broker import DaskBroker
 from doubles.jobs import eventually
@@ -48,11 +50,12 @@ class Rig:
         await eventually(answers, seconds=60)
 
 
-@pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    (tmp_path / "base").mkdir()
-    async with DaskBroker(tmp_path / "base", CLUSTER) as broker, Gateway(broker) as gateway:
-        session = Session(tmp_path, gateway)
+@asynccontextmanager
+async def rig_in(folder: Path) -> AsyncIterator[Rig]:
+    """A rig with everything below `folder`, once its server answers."""
+    (folder / "base").mkdir()
+    async with DaskBroker(folder / "base", CLUSTER) as broker, Gateway(broker) as gateway:
+        session = Session(folder, gateway)
         await session.start()
         try:
             made = Rig(broker, gateway, session)
@@ -60,6 +63,21 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
             yield made
         finally:
             await session.stop()
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    async with rig_in(tmp_path) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def standing(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
+    """One with the cluster `dask-1`, for tests that leave it as it is."""
+    async with rig_in(tmp_path_factory.mktemp("rig")) as made:
+        answer = await made.ask("POST", "perijove/clusters", {})
+        assert answer.status_code == 201, (answer.text, made.session.log)
+        yield made
 
 
 async def test_a_head_is_made_once_listed_scaled_and_closed(rig: Rig) -> None:
@@ -92,35 +110,35 @@ async def test_a_head_is_made_once_listed_scaled_and_closed(rig: Rig) -> None:
     assert TOKEN not in rig.session.log
 
 
-async def test_nobody_gets_anywhere_without_the_servers_token(rig: Rig) -> None:
-    assert (await rig.ask("POST", "perijove/clusters", {})).status_code == 201
+@pytest.mark.asyncio(loop_scope="module")
+async def test_nobody_gets_anywhere_without_the_servers_token(standing: Rig) -> None:
     for method, path in (
         ("GET", "perijove/clusters"), ("POST", "perijove/clusters"), ("GET", "perijove/clusters/dask-1/status"),
         ("POST", "perijove/clusters/dask-1/scale"), ("POST", "perijove/clusters/dask-1/close"),
         ("GET", "perijove/clusters/dask-1/comm"), ("GET", "perijove/clusters/dask-1/dashboard/status"),
         ("GET", "perijove/dashboard"),
     ):  # fmt: skip
-        answer = await rig.ask(method, path, {} if method == "POST" else None, Authorization="token wrong")
+        answer = await standing.ask(method, path, {} if method == "POST" else None, Authorization="token wrong")
         assert answer.status_code in (302, 403), (path, answer.status_code)
         assert "Bokeh" not in answer.text
     for path in ("comm", "dashboard/status/ws"):
         with pytest.raises(websockets.InvalidStatus) as caught:
-            await websockets.connect(f"ws://127.0.0.1:{rig.gateway.port}{PREFIX}perijove/clusters/dask-1/{path}")
+            await websockets.connect(f"ws://127.0.0.1:{standing.gateway.port}{PREFIX}perijove/clusters/dask-1/{path}")
         assert caught.value.response.status_code == 403
 
 
-async def test_the_dashboard_works_behind_the_login_and_its_websocket_only_from_its_own_pages(rig: Rig) -> None:
-    await rig.ask("POST", "perijove/clusters", {})
-    first = await rig.ask("GET", "perijove/dashboard")
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_dashboard_works_behind_the_login_and_its_websocket_only_from_its_own_pages(standing: Rig) -> None:
+    first = await standing.ask("GET", "perijove/dashboard")
     assert (first.status_code, first.headers["location"]) == (302, f"{PREFIX}perijove/clusters/dask-1/dashboard/status")
-    page = await rig.ask("GET", "perijove/clusters/dask-1/dashboard/status")
+    page = await standing.ask("GET", "perijove/clusters/dask-1/dashboard/status")
     assert page.status_code == 200, page.text[:500]
     assert "Bokeh" in page.text
-    plots = await rig.ask("GET", "perijove/clusters/dask-1/dashboard/individual-plots.json")
+    plots = await standing.ask("GET", "perijove/clusters/dask-1/dashboard/individual-plots.json")
     assert "Individual Task Stream" in plots.json()
     # A browser has a cookie instead of the token.
     async with httpx.AsyncClient(trust_env=False, timeout=90) as browser:
-        root = f"http://127.0.0.1:{rig.gateway.port}"
+        root = f"http://127.0.0.1:{standing.gateway.port}"
         await browser.get(f"{root}{PREFIX}api/status?token={TOKEN}")
         shown = await browser.get(f"{root}{PREFIX}perijove/clusters/dask-1/dashboard/individual-task-stream")
         assert shown.status_code == 200
@@ -136,18 +154,19 @@ async def test_the_dashboard_works_behind_the_login_and_its_websocket_only_from_
     assert caught.value.response.status_code == 403
 
 
-async def test_a_refusal_of_the_broker_reaches_whoever_asked(rig: Rig) -> None:
-    rig.gateway.refuse = {"error": "bad-request", "message": "cores: at most 4", "faults": []}
-    answer = await rig.ask("POST", "perijove/clusters", {"shape": {"cores": 99}})
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_refusal_of_the_broker_reaches_whoever_asked(standing: Rig) -> None:
+    standing.gateway.refuse = {"error": "bad-request", "message": "cores: at most 4", "faults": []}
+    answer = await standing.ask("POST", "perijove/clusters", {"name": "large", "shape": {"cores": 99}})
     assert answer.status_code == 400
     assert answer.json()["message"] == "cores: at most 4"
-    rig.gateway.refuse = None
-    answer = await rig.ask("POST", "perijove/clusters", {"workers": -1, "nonsense": 1})
+    standing.gateway.refuse = None
+    answer = await standing.ask("POST", "perijove/clusters", {"workers": -1, "nonsense": 1})
     assert answer.status_code == 400
     assert "workers" in answer.json()["message"] and "nonsense" in answer.json()["message"]
-    await rig.ask("POST", "perijove/clusters", {})
-    rig.broker.refuse = (409, {"error": "limit-workers", "message": "too many", "values": {"most": 1}})
-    answer = await rig.ask("POST", "perijove/clusters/dask-1/scale", {"n": 5})
+    standing.broker.refuse = (409, {"error": "limit-workers", "message": "too many", "values": {"most": 1}})
+    answer = await standing.ask("POST", "perijove/clusters/dask-1/scale", {"n": 5})
+    standing.broker.refuse = None
     assert (answer.status_code, answer.json()["error"], answer.json()["values"]) == (409, "limit-workers", {"most": 1})
 
 
@@ -177,9 +196,9 @@ async def test_heads_end_with_the_server_however_it_ends(rig: Rig) -> None:
     await eventually(lambda: asyncio.to_thread(gone, head), seconds=30)
 
 
-async def test_neither_cookie_nor_token_goes_on_to_the_head(rig: Rig) -> None:
-    answer = await rig.ask("POST", "perijove/clusters", {})
-    head = rig.session.folder / "seen"
+@pytest.mark.asyncio(loop_scope="module")
+async def test_neither_cookie_nor_token_goes_on_to_the_head(standing: Rig) -> None:
+    head = standing.session.folder / "seen"
     seen: list[bytes] = []
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -188,10 +207,10 @@ async def test_neither_cookie_nor_token_goes_on_to_the_head(rig: Rig) -> None:
         await writer.drain()
         writer.close()
 
-    (socket,) = await asyncio.to_thread(sockets_of, rig.session.process)
+    (socket,) = await asyncio.to_thread(sockets_of, standing.session.process)
     await asyncio.to_thread(Path(socket).rename, head)
     server = await asyncio.start_unix_server(listen, socket)
-    answer = await rig.ask(
+    answer = await standing.ask(
         "GET", f"perijove/clusters/dask-1/dashboard/x?token={TOKEN}&a=1", Cookie="jupyterhub=secret", **TOKENS
     )
     assert (answer.status_code, answer.text) == (200, "here")

@@ -106,7 +106,7 @@ def test_a_person_s_file_of_any_name_goes_through_a_whole_run(tmp_path: Path, na
     if report["state"] == "failed":  # the manifest's inputs take no name with such characters
         assert (report["failure"]["code"], report["failure"]["input"]) == ("bad-input", "words")
     else:
-        assert (tmp_path / "run/work/out.txt").read_text() == "a\nb\n"
+        assert (tmp_path / "run" / "work" / "out.txt").read_text() == "a\nb\n"
     assert not list(tmp_path.rglob("pwned"))
 
 
