@@ -131,6 +131,7 @@ class EstimateHandler(_Json):
         """Faults in words, and what it takes; prices and places where the gateway answers."""
         asked = self.asked()
         raw = asked.get("inputs")
+        await self.runs.data.ask(again=False)
         answer = await asyncio.to_thread(self._here, raw if isinstance(raw, dict) else {})
         if not answer["faults"]:
             way = None
@@ -152,6 +153,8 @@ class EstimateHandler(_Json):
             takes = needs(app, inputs, self.session.facts.cores or os.cpu_count())
         except BadRequest as bad:
             return {"faults": faults_of(bad, self.session.language), "needs": None, "small": False}
+        if takes.small and (away := self.runs.data.away(inputs)):  # a large one goes to where they lie
+            return {"faults": faults_of(BadRequest(away), self.session.language), "needs": None, "small": False}
         return {"faults": [], "inputs": inputs, "needs": takes.as_dict(), "small": takes.small}
 
 
@@ -201,6 +204,8 @@ class RunsHandler(_Json):
             answer = await way.broker("POST", "/runs", {**body, "app": app.name, "request": asked["request"]})
             self.say(answer.good() | {"here": False}, 201)
             return
+        if away := self.runs.data.away(inputs):
+            raise BadRequest(away)
         run = await self.runs.create(body)
         self.say(run.json(), 201)
 

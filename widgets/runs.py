@@ -24,6 +24,7 @@ from typing import Any
 from perijove.spawners.apps.process import clean, sweep
 from perijove.spawners.facts import Facts
 from perijove.spawners.request import BadRequest
+from perijove.widgets.appdata import AppData
 from perijove.widgets.clustererror import ClusterError
 from perijove.widgets.runreport import Reporter
 from perijove.widgets.way import Way
@@ -89,6 +90,7 @@ class Runs:
         """`app` is the manifest (`perijove.spawners.apps.manifest.App`)."""
         self._facts, self._app, self._way, self._log = facts, app, way, log
         self._folder = Path(facts.base or "~/.perijove").expanduser().absolute() / "runs"
+        self.data = AppData(facts, app, way)
         self._runs: dict[str, Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._starting = asyncio.Lock()
@@ -137,6 +139,7 @@ class Runs:
         if not ID.fullmatch(identity):
             raise ClusterError("bad-answer", {}, "the gateway gave the run no name that can be used")
         folder = self._folder / identity
+        await self.data.ask()
         told = await asyncio.to_thread(self._told, view)
         # The pipeline is code of others. Only who asks for workers must act for the person.
         environment = dict(os.environ) if told["workers"] else clean(os.environ)
@@ -185,6 +188,7 @@ class Runs:
             "queue": facts.queue,
             # Where centres link it into the home, such a link leads to files of one's own.
             "roots": [str(Path(facts.scratch).expanduser())] if facts.scratch else [],
+            "datasets": self.data.paths(), "lies": self.data.lies or {},
         }  # fmt: skip
 
     async def _follow(self, run: Run, reporter: Reporter) -> None:

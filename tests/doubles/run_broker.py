@@ -32,6 +32,8 @@ class RunBroker:
         self.places: dict[str, Any] = {}
         self.asked: list[str] = []
         self.offers: list[dict[str, Any]] = []
+        #: Where data of centres lie, by their names in the app.
+        self.lies: dict[str, list[dict[str, Any]]] = {}
         self.port = 0
 
     def run(self, identity: str, **more: Any) -> dict[str, Any]:
@@ -52,6 +54,8 @@ class RunBroker:
         name = self.app.name
         if path == f"/apps/{name}/bundle":
             return 200, bundle.pack(self.app)
+        if path == f"/apps/{name}":
+            return 200, {"name": name, "data": [{"name": one, "lies": lies} for one, lies in self.lies.items()]}
         data = json.loads(body) if body and "/files/" not in path else {}
         if path.startswith(f"/apps/{name}/places/"):
             self.places[path.rpartition("/")[2]] = data
