@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from perijove.spawners.apps.process import clean, sweep
+from perijove.spawners.apps.marks import clean, sweep
 from perijove.spawners.facts import Facts
 from perijove.spawners.request import BadRequest
 from perijove.widgets.appdata import AppData
