@@ -45,7 +45,10 @@ def execute(
     datasets: Mapping[str, str],
     json_: bool,
 ) -> int:
-    """Run `app` with parsed `inputs` and say how it went; the exit code. `datasets`: where those of centres are here."""
+    """Run `app` with parsed `inputs` and say how it went; the exit code.
+
+    `datasets`: where those of centres are on this machine.
+    """
     if way:
         app = app.model_copy(update={"ways": tuple(one for one in app.ways if one.name == way)})
     try:

@@ -103,17 +103,15 @@ def too_large(what: str, held: int, most: int) -> Words:
 
 def more_memory(*, declared: bool) -> Words:
     """What to do then: the bound is what the app says of the step (`declared`), or all that the run has."""
+    smaller_en = "Choose a smaller case, such as a smaller region or fewer years."
+    smaller_zh = "请缩小算例规模，例如更小的区域或更少的年份。"
     if declared:
-        return {
-            "en": "Choose a smaller case, such as a smaller region or fewer years. If this one ought to fit, tell the app's "
-            "authors: they say how much memory this step may have.",
-            "zh": "请缩小算例规模，例如更小的区域或更少的年份。如果您认为本应足够，请告知应用作者：此步骤的内存上限由他们设定。",
-        }
-    return {
-        "en": "Run it again in a session with more memory (“Memory” when you open the app), or choose a smaller case, such as a "
-        "smaller region or fewer years. Finished steps are kept.",
-        "zh": "请在内存更大的会话中再次运行（打开应用时填写“内存”），或缩小算例规模，例如更小的区域或更少的年份。已完成的步骤会保留。",
-    }
+        en = "If this one ought to fit, tell the app's authors: they say how much memory this step may have."
+        zh = "如果您认为本应足够，请告知应用作者：此步骤的内存上限由他们设定。"
+    else:
+        en = "Or run it in a session with more memory (“Memory” when you open the app). Finished steps are kept."
+        zh = "或在内存更大的会话中运行（打开应用时填写“内存”）。已完成的步骤会保留。"
+    return {"en": f"{smaller_en} {en}", "zh": f"{smaller_zh}{zh}"}
 
 
 def cause(lines: Iterable[str], *, killed: bool, out_of_memory: bool) -> Code:

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from perijove.spawners.apps.pool import Ended, Event, Lost, Told
 from perijove.spawners.apps.marks import sweep
+from perijove.spawners.apps.pool import Ended, Event, Lost, Told
 from perijove.spawners.apps.state import write_json
 from perijove.spawners.apps.task import KEEPER, SEEN_WITHIN, TRIES, Outcome, Task, perform
 

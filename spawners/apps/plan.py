@@ -1,8 +1,9 @@
 """From a run's order to what will be done: inputs checked, codes and files found, the pipeline asked for its steps.
 
 `run.json` is the order: {"app", "digest", "app_folder", "inputs", "language", "cores", "memory", "owner", "centre"...},
-and maybe "datasets" (paths of the centre's data sets by name), "lies" (where the app's data lie, see `centredata`), "home" (where the person's files are) and "roots"
-(further folders into which links in the home may lead, such as a scratch file system).
+and maybe "datasets" (paths of the centre's data sets by name), "lies" (at which centres the app's data lie), "home"
+(where the person's files are) and "roots" (further folders into which links in the home may lead, such as a scratch
+file system).
 """
 
 from __future__ import annotations

@@ -133,6 +133,7 @@ class Watch:
     most: int = 0
     children: list[Child] = field(default_factory=list)
     _held: list[int] = field(default_factory=list)
+    _weighed: float = 0.0
 
     def run(self, commands: Sequence[Command]) -> Ended:
         """Runs `commands` as a pipe until all have ended.
@@ -226,7 +227,7 @@ class Watch:
 
     def _follow(self, selector: selectors.BaseSelector, deadline: float) -> str:
         """Reads and waits until all have ended and nothing more is said, or it is time to stop."""
-        pause, last, looked, weighed = 0.001, 0.0, 0.0, 0.0
+        pause, last, looked = 0.001, 0.0, 0.0
         while True:
             if selector.get_map():
                 heard = selector.select(TICK if any(child.code is None for child in self.children) else DRAIN / 5)
@@ -241,20 +242,25 @@ class Watch:
                 looked = now
                 for child in running:
                     child.look()
-            if self.most and now - weighed > WEIGH:
-                weighed = now
-                if self._too_large():
-                    return "out-of-memory"
             for child in running:
                 child.reap()
             if not any(child.code is None for child in self.children):
                 last = last or now
                 if not selector.get_map() or now - last > DRAIN:
                     return ""
-            if self.stopped():
-                return "stopped"
-            if now > deadline:
-                return "timed-out"
+            if why := self._no_more(now, deadline):
+                return why
+
+    def _no_more(self, now: float, deadline: float) -> str:
+        """Why all are to be ended now; "": they may go on."""
+        if self.stopped():
+            return "stopped"
+        if now > deadline:
+            return "timed-out"
+        if self.most and now - self._weighed > WEIGH:
+            self._weighed = now
+            return "out-of-memory" if self._too_large() else ""
+        return ""
 
     def _too_large(self) -> bool:
         """Whether the commands hold more than they may; then `_held` says how much each."""

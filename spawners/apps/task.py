@@ -205,7 +205,7 @@ class _Try:
         if ended.why == "timed-out":
             outcome.fails("timed-out", f"{self.task.limit:g}")
         elif ended.why == "out-of-memory":
-            who = Path(commands[blame or 0].argv[0]).name if not isinstance(self.task.do, Call) else self.task.key
+            who = Path(str(commands[blame or 0].argv[0])).name if not isinstance(self.task.do, Call) else self.task.key
             outcome.fails("out-of-memory", codes.too_large(who, ended.memory, self.task.memory << 20))
             outcome.advice = codes.more_memory(declared=self.task.declared)
         elif ended.why:

@@ -15,8 +15,8 @@ import pytest
 from doubles.tinyapp import HEAD, app_in, order, run
 from harness.basics import until
 from perijove.spawners.apps.manifest import load
-from perijove.spawners.apps.pool import Here
 from perijove.spawners.apps.marks import mark, marked
+from perijove.spawners.apps.pool import Here
 from perijove.spawners.apps.runner import AlreadyRunning, Runner
 
 
