@@ -7,6 +7,7 @@
     POST   runs                    {"inputs", "label"?, "key", "parent"?, "relation"?, "request"?}
     GET    runs/ID?after=&wait=    one run; waits until it changes
     DELETE runs/ID                 cancel it
+    POST   runs/ID/resume          go on with one that has ended; finished steps are kept
     GET    runs/ID/log             the end of its log
     GET    runs/ID/download        all of its results as a zip
     GET    runs/ID/files/PATH      one of its results, or a part of it (Range)
@@ -233,6 +234,15 @@ class RunHandler(_Json):
         self.say(self.runs.cancel(identity).json(), 202)
 
 
+class ResumeHandler(_Json):
+    """`runs/ID/resume`."""
+
+    @web.authenticated
+    async def post(self, identity: str) -> None:
+        """Go on with it here."""
+        self.say((await self.runs.resume(identity)).json(), 202)
+
+
 class LogHandler(_Json):
     """`runs/ID/log`."""
 
@@ -329,6 +339,7 @@ ROUTES = [
     (r"/perijove/files", FilesHandler),
     (r"/perijove/runs", RunsHandler),
     (rf"/perijove/runs/{_ID}", RunHandler),
+    (rf"/perijove/runs/{_ID}/resume", ResumeHandler),
     (rf"/perijove/runs/{_ID}/log", LogHandler),
     (rf"/perijove/runs/{_ID}/download", DownloadHandler),
     (rf"/perijove/runs/{_ID}/files/(?P<path>.+)", FileHandler),

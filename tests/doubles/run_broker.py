@@ -31,6 +31,8 @@ class RunBroker:
         self.files: dict[str, dict[str, bytes]] = {}
         self.places: dict[str, Any] = {}
         self.asked: list[str] = []
+        #: What was asked without the token.
+        self.strangers: list[str] = []
         self.offers: list[dict[str, Any]] = []
         #: Where data of centres lie, by their names in the app.
         self.lies: dict[str, list[dict[str, Any]]] = {}
@@ -66,7 +68,7 @@ class RunBroker:
             return 200, {"faults": [], "offers": self.offers, "recommended": None}
         if path.partition("?")[0] == "/runs":
             return self._runs(method, data)
-        if found := re.fullmatch(r"/runs/([\w-]+)(?:/(report|files/.+))?", path):
+        if found := re.fullmatch(r"/runs/([\w-]+)(?:/(report|resume|files/.+))?", path):
             return self._run(found[1], found[2] or "", data, body)
         return 404, {"error": "not-found", "message": path}
 
@@ -84,6 +86,9 @@ class RunBroker:
             self.reports.setdefault(identity, []).append(data["report"])
             self.runs[identity]["state"] = data["report"]["state"]
             return 200, {"wanted": self.wanted} if self.wanted else {}
+        if what == "resume":
+            self.runs[identity]["state"] = "starting"
+            return 200, self.runs[identity]
         if what:
             self.files.setdefault(identity, {})[what.removeprefix("files/")] = body
             return 200, {}
@@ -104,6 +109,7 @@ def run_broker(app: App) -> Iterator[RunBroker]:
                 status, content = 503, b"nobody is there"
             elif self.headers.get("Authorization") != f"token {TOKEN}":
                 status, content = 403, b"{}"
+                broker.strangers.append(f"{self.command} {path}")
             else:
                 status, said = broker.answer(self.command, path, body)
                 content = said if isinstance(said, bytes) else json.dumps(said).encode()
