@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .source import Box
+from .region import Box
 
 Both = dict[str, str]
 
