@@ -125,7 +125,8 @@ class AppSession:
         """Look which codes and data are here, and tell the broker, until it knows."""
         from perijove.spawners.apps import probe
 
-        found = await asyncio.to_thread(probe.look, self.app)
+        await self.runs.data.ask()
+        found = await asyncio.to_thread(probe.look, self.app, self.runs.data.paths())
         self.found = _plain(found)
         while self.facts.centre:
             with suppress(Unreachable, ClusterError):

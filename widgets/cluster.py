@@ -19,7 +19,7 @@ import asyncio
 import atexit
 import os
 import weakref
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine, Generator, Mapping
 from contextlib import suppress
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -95,6 +95,7 @@ class Cluster(DaskCluster):
         loop: Any = None,
         quiet: bool = False,
         _attach: bool = False,
+        _environment: Mapping[str, str] | None = None,
     ) -> None:
         given = {
             "queue": queue, "cores": cores, "memory": memory, "gpus": gpus, "walltime": walltime, "project": project,
@@ -102,7 +103,7 @@ class Cluster(DaskCluster):
         shape = {key: value for key, value in given.items() if value is not None}
         seconds = float(parse_timedelta(idle)) if idle else 0.0
         self._wanted = Wanted(name or "", centre, shape, workers, minimum, maximum, seconds, _attach)
-        self._finder = Finder(self._wanted, gateway or "", token or "", os.environ, self._log)
+        self._finder = Finder(self._wanted, gateway or "", token or "", _environment or os.environ, self._log)
         self._found: Found | None = None
         self.security: Any = None
         super().__init__(asynchronous=asynchronous, loop=loop, quiet=quiet, name=name or "", scheduler_sync_interval=5)

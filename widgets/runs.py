@@ -14,17 +14,19 @@ import os
 import re
 import signal
 import sys
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from perijove.spawners.apps.process import clean, sweep
+from perijove.spawners.apps.marks import clean, sweep
 from perijove.spawners.facts import Facts
-from perijove.spawners.request import BadRequest
+from perijove.widgets.appdata import AppData
 from perijove.widgets.clustererror import ClusterError
+from perijove.widgets.runend import died
+from perijove.widgets.runorder import order
+from perijove.widgets.runprocess import secrets
 from perijove.widgets.runreport import Reporter
 from perijove.widgets.way import Way
 
@@ -35,8 +37,8 @@ LOOK, GRACE = 0.2, 10.0
 OVER = frozenset({"done", "failed", "cancelled"})
 #: Runs that are executed at once in one session; more of them would only slow each other down.
 MOST_LIVE = 4
-#: Characters of the output of a process that died without a word.
-LAST_WORDS = 2000
+#: Seconds for the end of a run to reach the broker before it may go on.
+SETTLE = 30.0
 
 
 class NoRun(Exception):
@@ -57,6 +59,8 @@ class Run:
     #: Grows with each change.
     version: int = 0
     process: asyncio.subprocess.Process | None = None
+    #: What follows it until its end is at the broker.
+    following: asyncio.Task[None] | None = None
     #: The session ends, not the run.
     left: bool = False
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -89,6 +93,7 @@ class Runs:
         """`app` is the manifest (`perijove.spawners.apps.manifest.App`)."""
         self._facts, self._app, self._way, self._log = facts, app, way, log
         self._folder = Path(facts.base or "~/.perijove").expanduser().absolute() / "runs"
+        self.data = AppData(facts, app, way)
         self._runs: dict[str, Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._starting = asyncio.Lock()
@@ -117,8 +122,7 @@ class Runs:
             Unreachable: the broker does not answer; nothing was started.
         """
         async with self._starting:
-            if sum(run.live for run in self._runs.values()) >= MOST_LIVE:
-                raise ClusterError("busy", {"most": MOST_LIVE}, f"{MOST_LIVE} runs are going on here; wait for one")
+            self._room()
             body = {**asked, "app": self._app.name, "session": self._facts.session}
             view = (await self._way().broker("POST", "/runs", body)).good()
             if found := self._runs.get(str(view.get("id"))):
@@ -131,61 +135,64 @@ class Runs:
         async with self._starting:
             return self._runs.get(identity) or await self._start(view)
 
-    async def _start(self, view: dict[str, Any]) -> Run:
+    async def resume(self, identity: str) -> Run:
+        """A run that has ended, here or in an earlier session at this centre, goes on here; finished steps are kept.
+
+        Raises:
+            ClusterError: the broker refuses, too many run here at once (busy), or its end is still being told.
+            Unreachable: the broker does not answer; nothing was started.
+        """
+        async with self._starting:
+            before = self._runs.get(identity)
+            if before is not None and before.live:
+                return before
+            self._room()
+            if before is not None and before.following is not None:  # or its end would be told after its new beginning
+                done, _ = await asyncio.wait({before.following}, timeout=SETTLE)
+                if not done:
+                    raise ClusterError("busy", {}, "the end of this run is still being told to the gateway: try again")
+            body = {"session": self._facts.session}
+            view = (await self._way().broker("POST", f"/runs/{identity}/resume", body)).good()
+            run = await self._start(view, before.version + 1 if before else 0)
+            if before is not None:  # pages that wait for a change of it
+                async with before.changed:
+                    before.version += 1
+                    before.changed.notify_all()
+            return run
+
+    def _room(self) -> None:
+        """Raises ClusterError (busy): too many run here at once."""
+        if sum(run.live for run in self._runs.values()) >= MOST_LIVE:
+            raise ClusterError("busy", {"most": MOST_LIVE}, f"{MOST_LIVE} runs are going on here; wait for one")
+
+    async def _start(self, view: dict[str, Any], version: int = 0) -> Run:
         """Raises ClusterError where it cannot be started here."""
         identity = str(view.get("id", ""))
         if not ID.fullmatch(identity):
             raise ClusterError("bad-answer", {}, "the gateway gave the run no name that can be used")
         folder = self._folder / identity
-        told = await asyncio.to_thread(self._told, view)
-        # The pipeline is code of others. Only who asks for workers must act for the person.
-        environment = dict(os.environ) if told["workers"] else clean(os.environ)
+        await self.data.ask()
+        told = await asyncio.to_thread(order, view, self._app, self._facts, self.data)
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             (folder / "state.json").unlink(missing_ok=True)  # of an earlier session; its finished steps are kept
             _write(folder / "run.json", told)
-            run = Run(identity, folder, told, view)
+            run = Run(identity, folder, told, view, version=version)
             with (folder / "process.log").open("wb") as output:
                 run.process = await asyncio.create_subprocess_exec(
                     sys.executable, "-P", "-m", "perijove.widgets.runprocess", str(folder),
-                    stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder, start_new_session=True,
-                    env=environment,
+                    stdin=asyncio.subprocess.PIPE, stdout=output, stderr=output, cwd=folder, start_new_session=True,
+                    env=clean(os.environ),  # the pipeline is code of others
                 )  # fmt: skip
+            await _tell(run.process, secrets(os.environ) if told["workers"] else b"")
         except OSError as error:
             raise ClusterError("no-room", {"detail": str(error)}, f"the run's folder cannot be made: {error}") from None
         self._runs[identity] = run
         reporter = Reporter(run.id, str(folder), self._facts.session, self._way, self._log)
-        task = asyncio.create_task(self._follow(run, reporter))
+        run.following = task = asyncio.create_task(self._follow(run, reporter))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return run
-
-    def _told(self, view: Mapping[str, Any]) -> dict[str, Any]:
-        """What run.json says. Blocks: sizes of files count. Raises ClusterError: the inputs are none of this app's."""
-        from perijove.spawners.apps.inputs import Inputs
-        from perijove.spawners.apps.needs import needs
-
-        app, facts = self._app, self._facts
-        try:
-            inputs = Inputs(app).parse(view.get("inputs") or {})
-        except BadRequest as bad:
-            raise ClusterError("bad-inputs", {}, f"the run's inputs do not fit this app: {bad}") from None
-        takes = needs(app, inputs, facts.cores or os.cpu_count())
-        own = bool(view.get("own_session"))
-        return {
-            "run": view["id"], "app": app.name, "app_version": app.version, "digest": app.digest,
-            "app_folder": str(app.folder), "inputs": inputs,
-            "language": view.get("language") or facts.language or "en",
-            "cores": facts.cores or os.cpu_count() or 1, "memory": facts.memory,
-            # A small case needs no workers: it is done before they would have come.
-            "workers": takes.workers if own or not takes.small else 0,
-            "worker": takes.worker.model_dump() if hasattr(takes.worker, "model_dump") else _plain(takes.worker),
-            "owner": view.get("owner") or os.environ.get("JUPYTERHUB_USER", ""), "centre": facts.centre,
-            "session": facts.session, "parent": view.get("parent"), "relation": view.get("relation"),
-            "queue": facts.queue,
-            # Where centres link it into the home, such a link leads to files of one's own.
-            "roots": [str(Path(facts.scratch).expanduser())] if facts.scratch else [],
-        }  # fmt: skip
 
     async def _follow(self, run: Run, reporter: Reporter) -> None:
         """Read its state until it is over, and say so to pages and broker."""
@@ -203,7 +210,7 @@ class Runs:
             # One that was killed leaves its steps behind, each in a session of its own.
             await asyncio.to_thread(sweep, run.folder)
             if run.state not in OVER and not run.left:
-                await self._seen(run, _died(run, process.returncode or 0), reporter)
+                await self._seen(run, died(run.report, run.folder, process.returncode or 0), reporter)
             if run.left:
                 reporting.cancel()
             else:
@@ -268,6 +275,15 @@ class Runs:
         return run.state
 
 
+async def _tell(process: asyncio.subprocess.Process, words: bytes) -> None:
+    """Through its standard input, and no more after that; one that has ended already need not hear it."""
+    if (pipe := process.stdin) is not None:
+        with suppress(BrokenPipeError, ConnectionResetError):
+            pipe.write(words)
+            await pipe.drain()
+        pipe.close()
+
+
 def _write(path: Path, content: object) -> None:
     """Whole or not at all, for the owner alone."""
     fresh = path.with_suffix(".new")
@@ -283,28 +299,3 @@ def _json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _plain(value: Any) -> dict[str, Any]:
-    return {name: getattr(value, name) for name in ("cores", "memory", "walltime") if hasattr(value, name)}
-
-
-def _died(run: Run, code: int) -> dict[str, Any]:
-    """The report of a run whose process ended without one."""
-    with suppress(OSError):
-        lines = (run.folder / "process.log").read_text(errors="replace")[-LAST_WORDS:].splitlines()[-20:]
-        break_off = code in (-signal.SIGKILL, 128 + signal.SIGKILL)
-        failure = {
-            "step": None, "part": None, "code": "killed" if break_off else "internal", "command": None, "lines": lines,
-            "message": {
-                "en": f"The run's process ended without a word (exit code {code}).",
-                "zh": f"运行进程意外结束（退出码 {code}）。",
-            },
-            "advice": {
-                "en": "Run it again: finished steps are kept. If it ends so again, ask for more memory.",
-                "zh": "请再次运行：已完成的步骤会保留。如果再次这样结束，请申请更多内存。",
-            },
-            "input": None,
-        }  # fmt: skip
-        return {**run.report, "version": 1, "state": "failed", "ended": time.time(), "left": None, "failure": failure}
-    return {**run.report, "version": 1, "state": "failed", "ended": time.time()}

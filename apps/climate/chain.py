@@ -11,7 +11,8 @@ from pathlib import Path
 
 from perijove.apps import Case, Command, Step, Unfit
 
-from .source import Box, Source, box_of, wider
+from .region import Box, box_of, wider
+from .source import Source
 
 _PLAIN = re.compile(r"[A-Za-z0-9._/+@-]+")
 

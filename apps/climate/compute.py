@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .source import Box, Source, around, inside
+from .region import Box, around, inside
+from .source import Source
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 

@@ -19,7 +19,7 @@ from matplotlib.colors import BoundaryNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from .source import Box
+from .region import Box
 from .words import label, meridian, name, parallel, span, where
 
 #: Fonts with Simplified Chinese, the most usual first.

@@ -23,7 +23,8 @@ from perijove.apps import Call, Case, Step, Unfit, report
 
 from . import compute, words
 from .chain import all_missing, has_values, with_cdo
-from .source import Source, box_of, covered, fit, look, wider
+from .region import box_of, covered, fit, wider
+from .source import Source, look
 
 __all__ = ["analyse", "draw_line", "draw_map", "has_values", "steps", "tell", "yearly"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .source import Box
+from .region import Box
 
 Both = dict[str, str]
 
@@ -143,8 +143,14 @@ def reading(found: Sequence[Finding], box: Box, baseline: str, window: str, cove
         )
     if len(found) == 2:
         apart = found[0].warming - found[1].warming
-        en.append(f"What people emit makes a difference of {abs(apart):.1f} °C here.")
-        zh.append(f"在这里，排放路径的不同造成 {abs(apart):.1f} °C 的差别。")
+        en.append(
+            f"The two runs differ by {abs(apart):.1f} °C here: partly by what people emit, partly by the model's own "
+            "ups and downs, and two single runs cannot tell how much of it is which."
+        )
+        zh.append(
+            f"两次试验在这里相差 {abs(apart):.1f} °C：既有排放路径不同的作用，也有模式自身的起伏，"
+            "仅凭两次单独的试验无法区分各占多少。"
+        )
     if covered < 0.9:
         en.append(f"The data cover only {covered:.0%} of the region.")
         zh.append(f"数据只覆盖该区域的 {covered:.0%}。")

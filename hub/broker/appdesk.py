@@ -18,6 +18,7 @@ from perijove.hub.broker.appprobe import tell
 from perijove.hub.broker.appviews import app_view, place_views
 from perijove.hub.broker.errors import Refusal
 from perijove.hub.broker.views import fault_view
+from perijove.spawners.apps import centredata
 from perijove.spawners.apps.expressions import BadExpression
 from perijove.spawners.apps.inputs import Inputs
 from perijove.spawners.apps.needs import Needs, needs
@@ -105,7 +106,8 @@ class AppDesk:
         for app in apps:
             usual = self._usual(app, history.get(app.name, ()))
             here = place_views(places.get(app.name, {}), self.broker.parts.centres)
-            found.append(await asyncio.to_thread(app_view, app, root, here, usual))
+            centres = self.broker.parts.centres.values()
+            found.append(await asyncio.to_thread(app_view, app, root, here, usual, centres))
         return found
 
     def _usual(self, app: App, history: Any) -> dict[str, Any]:
@@ -136,20 +138,21 @@ class AppDesk:
         try:
             parsed = Inputs(app).parse(inputs)
             wanted = wants(app, parsed, chosen)
+            if away := self.away(app, parsed, str(chosen.get("centre") or "")):
+                raise BadRequest(away)
         except BadRequest as bad:
             faults = [fault_view(fault) for fault in bad.faults]
             return {"faults": faults, "needs": None, "small": False, "offers": [], "recommended": None}
-        found = self.broker.offers(session_options(wanted, chosen))
+        data = centredata.names(app, parsed)
+        found = self.broker.offers(session_options(wanted, chosen, data))
         view = offer_views.offers(found, self.broker.parts.clock())
         places = (await self.places.known()).get(app.name, {})
         for offer, shown in zip(found.offers, view["offers"], strict=True):
             known = places.get(offer.centre.id)
-            shown |= {
-                "ready": known is not None and known.state == "ready",
-                "place": known.state if known else "unknown",
-            }
+            state = "missing" if lacks(offer, data) else known.state if known else "unknown"
+            shown |= {"ready": state == "ready", "place": state}
             shown |= {"seconds": wanted.seconds, "cost": expected_cost(offer, wanted.seconds)}
-        best = await self.best(app, found.offers)
+        best = await self.best(app, found.offers, data)
         recommended = {"centre": best.centre.id, "queue": best.queue.name} if best else None
         return {
             "faults": [],
@@ -159,10 +162,14 @@ class AppDesk:
             "recommended": recommended,
         }
 
-    async def best(self, app: App, offers: tuple[Offer, ...]) -> Offer | None:
-        """The first offer where the app runs, else the first where nobody has looked."""
+    def away(self, app: App, inputs: Mapping[str, Any], centre: str) -> list[Fault]:
+        """What is wrong where data sets that the inputs name do not lie at `centre` ("" for any centre at all)."""
+        return centredata.elsewhere(app, inputs, centredata.lies(app, self.broker.parts.centres.values()), centre)
+
+    async def best(self, app: App, offers: tuple[Offer, ...], data: tuple[str, ...] = ()) -> Offer | None:
+        """The first offer where the app runs, else the first where nobody has looked; where `data` lie in any case."""
         places = (await self.places.known()).get(app.name, {})
-        good = [offer for offer in offers if offer.placement is not None]
+        good = [offer for offer in offers if offer.placement is not None and not lacks(offer, data)]
         states = {offer.centre.id: places[offer.centre.id].state for offer in good if offer.centre.id in places}
         ready = [offer for offer in good if states.get(offer.centre.id) == "ready"]
         return next(iter([*ready, *(offer for offer in good if offer.centre.id not in states)]), None)
@@ -184,11 +191,22 @@ def wants(app: App, parsed: Mapping[str, Any], chosen: Mapping[str, Any]) -> Nee
         raise BadRequest([Fault("", "no-estimate", str(error), {"app": app.name})]) from None
 
 
-def session_options(wanted: Needs, chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of the session that a run needs, without what says which run it is."""
+def session_options(wanted: Needs, chosen: Mapping[str, Any], data: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The options of the session that a run needs, without what says which run it is; `data` are names of data sets
+    that it reads, beside those that the person chose."""
     memory = max(wanted.memory, LEAST_MEMORY)
     own = {"cores": wanted.cores, "memory": memory, "gpus": wanted.gpus, "walltime": wanted.walltime}
-    return own | {key: value for key, value in chosen.items() if value not in (None, "")}
+    options = own | {key: value for key, value in chosen.items() if value not in (None, "")}
+    if data:
+        wished = options.get("data") or ()
+        also = wished.split(",") if isinstance(wished, str) else wished
+        options["data"] = list(dict.fromkeys([*data, *also]))
+    return options
+
+
+def lacks(offer: Offer, data: tuple[str, ...]) -> bool:
+    """Whether one of these data sets does not lie there."""
+    return not set(data).isdisjoint(offer.missing)
 
 
 def usual_inputs(app: App) -> dict[str, Any]:

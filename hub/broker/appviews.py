@@ -8,17 +8,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from perijove.hub.broker.appplaces import Place, unknown
+from perijove.spawners.apps.centredata import Lies, lies
 from perijove.spawners.request import below
 
 if TYPE_CHECKING:
     from perijove.spawners.apps.manifest import App
+    from perijove.spawners.centre import Centre
 
 _SAME = ("name", "version", "domain", "licence", "cite", "authors")
 #: The example's folder and report, and bytes of one of its files.
 EXAMPLE, REPORT, MOST = "example", "report.json", 8 << 20
 
 
-def app_view(app: App, root: str, places: list[dict[str, Any]], usual: Mapping[str, Any]) -> dict[str, Any]:
+def app_view(
+    app: App, root: str, places: list[dict[str, Any]], usual: Mapping[str, Any], centres: Iterable[Centre]
+) -> dict[str, Any]:
     """An app; reads its example's report."""
     said = app.model_dump(mode="json", by_alias=True)
     texts = ("title", "question", "about", "limits", "picture_alt", "keywords", "ways", "presets")
@@ -26,7 +30,8 @@ def app_view(app: App, root: str, places: list[dict[str, Any]], usual: Mapping[s
         **{key: said[key] for key in (*_SAME, *texts)},
         "digest": app.digest,
         "picture": f"{root}/apps/{app.name}/picture",
-        **{key: _named(said[key]) for key in ("codes", "data", "inputs", "steps", "outputs")},
+        **{key: _named(said[key]) for key in ("codes", "inputs", "steps", "outputs")},
+        "data": _with_places(_named(said["data"]), lies(app, centres)),
         "schema": {language: app.schema(language) for language in ("en", "zh")},
         "example": _example(app),
         "places": places,
@@ -36,6 +41,11 @@ def app_view(app: App, root: str, places: list[dict[str, Any]], usual: Mapping[s
 
 def _named(table: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{"name": name, **one} for name, one in table.items()]
+
+
+def _with_places(data: list[dict[str, Any]], known: Lies) -> list[dict[str, Any]]:
+    """Data of centres say where they lie."""
+    return [one | {"lies": known[one["name"]]} if one["name"] in known else one for one in data]
 
 
 def _example(app: App) -> dict[str, Any] | None:

@@ -29,6 +29,7 @@ from perijove.hub.broker.runs import KeyUsed, Runs, TooManyRuns
 from perijove.hub.broker.runshares import Shares
 from perijove.hub.broker.runstaging import anew
 from perijove.hub.broker.sessions import NoPort, TooMany
+from perijove.spawners.apps import centredata
 from perijove.spawners.apps.inputs import Inputs
 from perijove.spawners.link import printable
 from perijove.spawners.request import BadRequest, Fault
@@ -109,10 +110,13 @@ class RunDesk:
             if away := sorted({where for where, _ in here.values()} - {place["centre"]}):
                 words = f"a file of this run lies at {away[0]}: run it in a session of its own, to which it is brought"
                 raise Refusal(409, "files-elsewhere", words, values={"centre": away[0]})
+            self._data_there(app, parsed, place["centre"])
             draft = Run(**common, own_session=False, **place)
         else:
-            options = session_options(wanted, chosen) | {"language": language}
-            place = await self._in_own(app, options, {where for where, _ in here.values()})
+            self._data_there(app, parsed, str(chosen.get("centre") or ""))
+            data = centredata.names(app, parsed)
+            options = session_options(wanted, chosen, data) | {"language": language}
+            place = await self._in_own(app, options, {where for where, _ in here.values()}, data)
             staging = await self.keeper.staging.plan(owner, here, place["centre"]) or None
             draft = Run(**common, own_session=True, staging=staging, **place)
         try:
@@ -147,14 +151,22 @@ class RunDesk:
         place = {"session": host.id, "server": host.server, "centre": host.centre, "queue": host.queue}
         return {**place, "price": price, "request": {}}
 
-    async def _in_own(self, app: App, options: dict[str, Any], near: Collection[str] = ()) -> dict[str, Any]:
-        """Where a run's own session will be: where the person said, else the best offer where the app runs, and first
-        of those `near`, where files of the person are."""
+    def _data_there(self, app: App, inputs: Mapping[str, Any], centre: str) -> None:
+        """Raises BadRequest: a data set that the inputs name does not lie at this centre, or with "" at none."""
+        if away := self.broker.apps.away(app, inputs, centre):
+            raise BadRequest(away)
+
+    async def _in_own(
+        self, app: App, options: dict[str, Any], near: Collection[str] = (), data: tuple[str, ...] = ()
+    ) -> dict[str, Any]:
+        """Where a run's own session will be: where the person said, else the best offer where the app runs and its
+        `data` lie, and first of those `near`, where files of the person are."""
         prefer = {"prefer": options.pop("prefer")} if "prefer" in options else {}
         if not options.get("centre"):
             offers = self.broker.offers({**options, **prefer}).offers
             nearer = tuple(offer for offer in offers if offer.centre.id in near)
-            best = await self.broker.apps.best(app, nearer) or await self.broker.apps.best(app, offers)
+            desk = self.broker.apps
+            best = await desk.best(app, nearer, data) or await desk.best(app, offers, data)
             if best is None:
                 words = f"no centre that is open now can run {app.title.en}: see the offers for the reasons"
                 raise BadRequest([Fault("centre", "app-nowhere", words, {"app": app.name})])

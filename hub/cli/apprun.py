@@ -97,17 +97,23 @@ def _command(app: App, name: str) -> click.Command:
         click.Option(
             ["--cores"], type=click.IntRange(1, 10_000), help=_("Cores to use.  [default: what the app asks for]")
         ),
+        click.Option(
+            ["--dataset", "datasets"],
+            multiple=True,
+            metavar="NAME=PATH",
+            help=_("Where a data set of a centre lies on this machine; may be given several times."),
+        ),
         click.Option(["--json", "json_"], is_flag=True, help=_("The report as JSON, for programs.")),
     ]
 
     def work(**given: Any) -> None:
         from perijove.hub.cli.appterminal import execute
 
-        options = {key: given.pop(key) for key in ("preset", "folder", "way", "cores", "json_")}
+        options = {key: given.pop(key) for key in ("preset", "folder", "way", "cores", "datasets", "json_")}
         order = _inputs(app, options["preset"], given, language)
-        raise SystemExit(
-            execute(app, order, language, **{key: options[key] for key in ("folder", "way", "cores", "json_")})
-        )
+        options["datasets"] = _datasets(options["datasets"])
+        del options["preset"]
+        raise SystemExit(execute(app, order, language, **options))
 
     about = f"{app.title.in_language(language)}\n\n{app.about.in_language(language)}"
     return click.Command(name, params=[*flags, *own], callback=work, help=about, hidden=True)
@@ -162,6 +168,14 @@ def _inputs(app: App, preset: str | None, given: Mapping[str, Any], language: st
         return Inputs(app).parse(raw)
     except BadRequest as bad:
         raise click.UsageError("\n".join(_said(fault, language) for fault in bad.faults)) from None
+
+
+def _datasets(given: tuple[str, ...]) -> dict[str, str]:
+    """NAME=PATH by name."""
+    pairs = [one.partition("=") for one in given]
+    if odd := [name for name, _is, path in pairs if not (name and path)]:
+        raise click.UsageError(_("--dataset takes NAME=PATH, not {given}").format(given=visible(odd[0], 60)))
+    return {name: os.path.abspath(path) for name, _is, path in pairs}  # noqa: PTH100  (no link followed)
 
 
 def _said(fault: Fault, language: str) -> str:

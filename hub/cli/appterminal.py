@@ -42,9 +42,13 @@ def execute(
     folder: Path | None,
     way: str | None,
     cores: int | None,
+    datasets: Mapping[str, str],
     json_: bool,
 ) -> int:
-    """Run `app` with parsed `inputs` and say how it went; the exit code."""
+    """Run `app` with parsed `inputs` and say how it went; the exit code.
+
+    `datasets`: where those of centres are on this machine.
+    """
     if way:
         app = app.model_copy(update={"ways": tuple(one for one in app.ways if one.name == way)})
     try:
@@ -54,7 +58,7 @@ def execute(
     place = (folder or _fresh(app.name)).absolute()
     use = cores or min(takes.cores, os.cpu_count() or 1)
     try:
-        _order(place, app, inputs, language, use)
+        _order(place, app, inputs, language, use, datasets)
         runner = Runner(place, app, Here(use))
         report = _watched(runner, place, quiet=json_)
     except AlreadyRunning as error:
@@ -76,7 +80,9 @@ def _fresh(name: str) -> Path:
     return place
 
 
-def _order(place: Path, app: App, inputs: Mapping[str, Any], language: str, cores: int) -> None:
+def _order(
+    place: Path, app: App, inputs: Mapping[str, Any], language: str, cores: int, datasets: Mapping[str, str]
+) -> None:
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = place / ORDER
     if not file.exists() and any(place.iterdir()):
@@ -95,6 +101,7 @@ def _order(place: Path, app: App, inputs: Mapping[str, Any], language: str, core
         "digest": app.digest,
         "app_folder": str(app.folder),
         "inputs": dict(inputs),
+        "datasets": dict(datasets),
         "language": language,
         "cores": cores,
         "owner": getpass.getuser(),

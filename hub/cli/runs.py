@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,11 @@ _HEAD = (
 )
 _STEPS = (N_("STEP"), N_("STATE"), N_("PROGRESS"), N_("SECONDS"))
 RUN = Name("run", r"[a-z2-7]{13}", N_("'{value}' is no run's id; `perijove runs list` shows them"))
+
+
+def _of_one(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What each command about one run takes: RUN, where the gateway is, and --json."""
+    return click.argument("run", type=RUN)(api.options(JSON(command)))
 
 
 @click.group()
@@ -42,15 +47,13 @@ def list_(
     if json_:
         click.echo(as_json(found))
         return
-    click.echo(table([_(title) for title in _HEAD], [_row(entry) for entry in found]))
+    click.echo(_listed(found))
     if not found:
         click.echo(_("no runs"), err=True)
 
 
 @runs.command()
-@click.argument("run", type=RUN)
-@api.options
-@JSON
+@_of_one
 def show(run: str, url: str | None, token_file: Path | None, config: Path | None, json_: bool) -> None:
     """Show RUN: its steps, its results, and the files that are kept of it."""
     with api.connect(url, token_file, config) as gateway:
@@ -58,7 +61,7 @@ def show(run: str, url: str | None, token_file: Path | None, config: Path | None
     if json_:
         click.echo(as_json(found))
         return
-    click.echo(table([_(title) for title in _HEAD], [_row(found)]))
+    click.echo(_listed([found]))
     report = _table(found.get("report"))
     if steps := _rows(report.get("steps")):
         click.echo()
@@ -74,9 +77,7 @@ def show(run: str, url: str | None, token_file: Path | None, config: Path | None
 
 
 @runs.command()
-@click.argument("run", type=RUN)
-@api.options
-@JSON
+@_of_one
 def cancel(run: str, url: str | None, token_file: Path | None, config: Path | None, json_: bool) -> None:
     """Cancel RUN. Finished steps are kept: it can be resumed."""
     with api.connect(url, token_file, config) as gateway:
@@ -90,10 +91,8 @@ def cancel(run: str, url: str | None, token_file: Path | None, config: Path | No
 
 
 @runs.command()
-@click.argument("run", type=RUN)
 @click.option("--to", type=click.Path(path_type=Path), help="The file to write.  [default: RUN.zip]")
-@api.options
-@JSON
+@_of_one
 def download(
     run: str, to: Path | None, url: str | None, token_file: Path | None, config: Path | None, json_: bool
 ) -> None:
@@ -108,12 +107,10 @@ def download(
 
 
 @runs.command()
-@click.argument("run", type=RUN)
 @click.option("--days", type=click.IntRange(1, 365), default=30, show_default=True, help="For how long it is good.")
 @click.option("--rerun", is_flag=True, help="Whoever is signed in may run the app with these inputs.")
 @click.option("--revoke", metavar="SHARE", help="Take the link with this id back instead.")
-@api.options
-@JSON
+@_of_one
 def share(
     run: str,
     days: int,
@@ -140,6 +137,10 @@ def share(
         words = _("{url} is good until {expires}; `perijove runs share {run} --revoke {share}` takes it back")
         expires = str(made.get("expires") or "")[:10]
         click.echo(words.format(url=made.get("url"), expires=expires, run=run, share=made.get("id")))
+
+
+def _listed(found: Sequence[Mapping[str, Any]]) -> str:
+    return table([_(title) for title in _HEAD], [_row(entry) for entry in found])
 
 
 def _row(entry: Mapping[str, Any]) -> list[object]:

@@ -90,6 +90,30 @@ def advice(code: Code) -> Words:
     return {"en": en, "zh": zh}
 
 
+def too_large(what: str, held: int, most: int) -> Words:
+    """What happened where a step was ended for the memory that it held; bytes."""
+    took, may = (
+        f"{size / (1 << 30):.1f} GB" if size >= 1 << 30 else f"{size / (1 << 20):.0f} MB" for size in (held, most)
+    )
+    return {
+        "en": f"{what} took {took} of memory and may have {may}: it was ended.",
+        "zh": f"{what} 占用了 {took} 内存，而上限为 {may}，已被终止。",
+    }
+
+
+def more_memory(*, declared: bool) -> Words:
+    """What to do then: the bound is what the app says of the step (`declared`), or all that the run has."""
+    smaller_en = "Choose a smaller case, such as a smaller region or fewer years."
+    smaller_zh = "请缩小算例规模，例如更小的区域或更少的年份。"
+    if declared:
+        en = "If this one ought to fit, tell the app's authors: they say how much memory this step may have."
+        zh = "如果您认为本应足够，请告知应用作者：此步骤的内存上限由他们设定。"
+    else:
+        en = "Or run it in a session with more memory (“Memory” when you open the app). Finished steps are kept."
+        zh = "或在内存更大的会话中运行（打开应用时填写“内存”）。已完成的步骤会保留。"
+    return {"en": f"{smaller_en} {en}", "zh": f"{smaller_zh}{zh}"}
+
+
 def cause(lines: Iterable[str], *, killed: bool, out_of_memory: bool) -> Code:
     """Why a command failed, from its last lines, whether it died of SIGKILL, and whether the kernel ended something
     for want of memory meanwhile."""

@@ -5,6 +5,7 @@ Each check yields the key path and words; the manifest is known to be well-forme
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import chain
 
@@ -24,12 +25,13 @@ Found = Iterator[tuple[Key, str]]
 #: What expressions may use beside inputs, by key; all others may use both.
 _BESIDE = {"cores": (), "workers": ("cores",), "seconds": ("cores", "workers")}
 _EXPRESSIONS = [name for name in Resources.model_fields if name != "worker"]
+_MARKDOWN = re.compile(r"`|\*\*|\]\(")
 _COMPARE = {"number": {"value"}, "table": {"rows", "sha256"}, "file": {"sha256"}, "figure": {"sha256"}}
 
 
 def inconsistencies(app: App) -> list[tuple[Key, str]]:
     """Everything that does not go together, as key path and words."""
-    names = list(chain(_codes(app), _ways(app), _data(app), _outputs(app), _steps(app), files(app)))
+    names = list(chain(_codes(app), _ways(app), _data(app), _outputs(app), _steps(app), _cites(app), files(app)))
     asked = list(chain(inputs(app), _expressions(app)))
     if asked:
         return names + asked  # what rests on inputs would be said once more
@@ -94,6 +96,16 @@ def _steps(app: App) -> Found:
     for name, step in app.steps.items():
         if step.progress and "(?P<done>" not in step.progress.pattern:
             yield ("steps", name, "progress", "pattern"), "needs the group (?P<done>...)"
+
+
+def _cites(app: App) -> Found:
+    """How to cite is shown, and copied, as it stands."""
+    named: list[tuple[Key, str]] = [(("cite",), app.cite)]
+    named += [(("codes", name, "cite"), code.cite) for name, code in app.codes.items()]
+    named += [(("data", name, "cite"), data.cite) for name, data in app.data.items()]
+    for key, text in named:
+        if _MARKDOWN.search(text):
+            yield key, "is shown as it stands: write it without Markdown (no `, no **, no [text](address))"
 
 
 def _expressions(app: App) -> Found:

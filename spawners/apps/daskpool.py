@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from perijove.spawners.apps.marks import sweep
 from perijove.spawners.apps.pool import Ended, Event, Lost, Told
-from perijove.spawners.apps.process import sweep
 from perijove.spawners.apps.state import write_json
 from perijove.spawners.apps.task import KEEPER, SEEN_WITHIN, TRIES, Outcome, Task, perform
 
@@ -71,6 +71,11 @@ def _progress(task: Task) -> Path:
     return task.folder / TRIES / f"{task.key}.progress.json"
 
 
+def _share(memory: int, cores: int, of: int) -> int:
+    """What a step that says nothing of memory is taken to need: its cores' share."""
+    return memory * min(cores, of) // max(of, 1)
+
+
 @dataclass
 class _Placed:
     task: Task
@@ -115,7 +120,8 @@ class OnDask:
             here = [placed for placed in self._placed.values() if placed.worker == address]
             free = has - sum(placed.cores for placed in here)
             room = size - sum(placed.memory for placed in here)
-            fits = free >= min(cores, has) and (not size or room >= min(memory, size))
+            wanted = memory or _share(size, cores, has)
+            fits = free >= min(cores, has) and (not size or room >= min(wanted, size))
             if fits and (best is None or free > best[0]):
                 best = free, address
         return best[1] if best else None
@@ -131,11 +137,11 @@ class OnDask:
         if worker is None:
             tell(Lost(task.key, "the worker has just gone"))
             return
-        cores = min(task.cores, self._workers[worker][0])
-        future = self._client.submit(
-            remote, replace(task, cores=cores), workers=[worker], allow_other_workers=False, pure=False, retries=0
-        )
-        placed = _Placed(task, memory, worker, future, tell, cores)
+        has, size = self._workers[worker]
+        cores = min(task.cores, has)
+        task = replace(task, cores=cores, memory=memory or size, declared=bool(memory))
+        future = self._client.submit(remote, task, workers=[worker], allow_other_workers=False, pure=False, retries=0)
+        placed = _Placed(task, memory or _share(size, cores, has), worker, future, tell, cores)
         self._placed[task.key] = placed
         future.add_done_callback(lambda _: self._done(placed))
 

@@ -47,6 +47,14 @@ WORDS = {
     "unknown-data": Text(
         en="there is no data set {given} here; there are {known}", zh="没有数据集 {given}；可用：{known}"
     ),
+    "data-elsewhere": Text(
+        en="{data} does not lie at this centre; it lies at {known}: run there, or choose other data",
+        zh="该中心没有数据集“{data_zh}”；以下中心有：{known_zh}。请改在那里运行，或选择其他数据",
+    ),
+    "data-nowhere": Text(
+        en="{data} lies at no centre of this gateway: choose other data",
+        zh="本网关的各中心都没有数据集“{data_zh}”：请选择其他数据",
+    ),
 }
 
 

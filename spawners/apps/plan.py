@@ -1,15 +1,16 @@
 """From a run's order to what will be done: inputs checked, codes and files found, the pipeline asked for its steps.
 
 `run.json` is the order: {"app", "digest", "app_folder", "inputs", "language", "cores", "memory", "owner", "centre"...},
-and maybe "datasets" (paths of the centre's data sets by name), "home" (where the person's files are) and "roots"
-(further folders into which links in the home may lead, such as a scratch file system).
+and maybe "datasets" (paths of the centre's data sets by name), "lies" (at which centres the app's data lie), "home"
+(where the person's files are) and "roots" (further folders into which links in the home may lead, such as a scratch
+file system).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,14 @@ from typing import Any
 from perijove.spawners.apps import codes
 from perijove.spawners.apps.call import load, where
 from perijove.spawners.apps.case import Case, MissingCode
+from perijove.spawners.apps.centredata import listed
 from perijove.spawners.apps.codes import Words
 from perijove.spawners.apps.expressions import BadExpression
 from perijove.spawners.apps.graph import Graph, graph
 from perijove.spawners.apps.inputs import Inputs
 from perijove.spawners.apps.manifest import App
 from perijove.spawners.apps.needs import needs
+from perijove.spawners.apps.parts import Data
 from perijove.spawners.apps.probe import Found, look, program_path
 from perijove.spawners.apps.records import stamp
 from perijove.spawners.apps.steps import BadPipeline, Unfit
@@ -83,11 +86,13 @@ class Plan:
 
     def missing(self, name: str) -> tuple[Words, Words]:
         """What happened and what to do where a program or a data set is not here."""
-        return missing(self.app, name)
+        return missing(self.app, name, self.order)
 
 
-def missing(app: App, name: str) -> tuple[Words, Words]:
+def missing(app: App, name: str, order: Mapping[str, Any]) -> tuple[Words, Words]:
     """What happened and what to do where a program or a data set is not here."""
+    if name in app.data and app.data[name].source.dataset:
+        return _elsewhere(app.data[name], (order.get("lies") or {}).get(name) or ())
     known: dict[str, Any] = dict(app.data) | dict(app.codes)
     known |= {code.program: code for code in app.codes.values() if code.program and code.program not in known}
     one = known.get(name)
@@ -107,6 +112,18 @@ def missing(app: App, name: str) -> tuple[Words, Words]:
     return words, {"en": f"{advice['en']} ({listed})", "zh": f"{advice['zh']}（{listed}）"}
 
 
+def _elsewhere(data: Data, places: Sequence[Mapping[str, Any]]) -> tuple[Words, Words]:
+    """The same for a data set that centres keep."""
+    title, known = data.title, listed(places)
+    words = {"en": f"{title.en} is not to be found at this centre.", "zh": f"该中心没有数据集“{title.zh}”。"}
+    if not places:
+        return words, {"en": "Choose other data.", "zh": "请选择其他数据。"}
+    return words, {
+        "en": f"It lies at {known['en']}: run there, or choose other data.",
+        "zh": f"以下中心有此数据集：{known['zh']}。请改在那里运行，或选择其他数据。",
+    }
+
+
 def plan(folder: Path, app: App, cores: int) -> Plan:
     """What the order in `folder` asks for.
 
@@ -121,7 +138,7 @@ def plan(folder: Path, app: App, cores: int) -> Plan:
         )
     found = look(app, order.get("datasets"))
     if found.way is None:
-        raise Unready(_no_way(app, found))
+        raise Unready(_no_way(app, found, order))
     try:
         given = Inputs(app).parse(order.get("inputs") or {})
     except BadRequest as error:
@@ -162,16 +179,16 @@ def plan(folder: Path, app: App, cores: int) -> Plan:
         "codes": dict(case.codes),
         "language": case.language,
     }
-    return Plan(app, order, case, _graph(app, case, pipeline), found, seconds, base, given)
+    return Plan(app, order, case, _graph(app, case, pipeline, order), found, seconds, base, given)
 
 
-def _graph(app: App, case: Case, pipeline: Path) -> Graph:
+def _graph(app: App, case: Case, pipeline: Path, order: Mapping[str, Any]) -> Graph:
     module = load(pipeline)
     try:
         made = module.steps(case)
     except MissingCode as error:
         outcome = Outcome(missing=error.name)
-        words, outcome.advice = missing(app, error.name)
+        words, outcome.advice = missing(app, error.name, order)
         raise Unready(outcome.fails("missing-code", words)) from None
     except Unfit as error:
         outcome = Outcome(input=error.input or None)
@@ -183,11 +200,11 @@ def _graph(app: App, case: Case, pipeline: Path) -> Graph:
     return graph(made, app.steps)
 
 
-def _no_way(app: App, found: Found) -> Outcome:
+def _no_way(app: App, found: Found, order: Mapping[str, Any]) -> Outcome:
     """No way is complete: names what the first one lacks, and how to get it."""
     lacking = [name for name in app.ways[0].codes if found.codes.get(name) is None]
     outcome = Outcome(missing=lacking[0] if lacking else app.name)
-    words, outcome.advice = missing(app, outcome.missing)
+    words, outcome.advice = missing(app, outcome.missing, order)
     return outcome.fails("missing-code", words)
 
 
@@ -203,7 +220,7 @@ def _files(app: App, given: Mapping[str, Any], found: Found, order: Mapping[str,
             place = found.data.get(value[5:])
             if place is None:
                 outcome = Outcome(missing=value[5:], input=name)
-                words, outcome.advice = missing(app, value[5:])
+                words, outcome.advice = missing(app, value[5:], order)
                 raise Unready(outcome.fails("missing-code", words))
             values[name] = Path(place)
             continue

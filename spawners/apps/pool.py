@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from perijove.spawners.apps.task import Outcome, Task, perform
@@ -54,7 +54,7 @@ class Pool(Protocol):
         nothing else runs: it may be slow, but it must not wait for ever."""
 
     def start(self, task: Task, memory: int, tell: Callable[[Event], None]) -> None:
-        """Starts a try."""
+        """Starts a try, which is ended if it holds more than `memory` MiB, or with 0 more than all there is."""
 
     def look(self) -> None:
         """Called about once a second: for what the pool must ask for."""
@@ -78,14 +78,19 @@ class Here:
         return self._cores
 
     def room(self, cores: int, memory: int) -> bool:
-        """Whether a step of so many cores and MiB can start now."""
+        """Whether a step of so many cores and MiB can start now. With 0 MiB it is taken to need its cores' share."""
+        memory = memory or self._share(cores)
         used = [sum(column) for column in zip(*self._busy.copy().values(), strict=True)] or [0, 0]
         fits = used[0] + cores <= self._cores and (not self._memory or used[1] + memory <= self._memory)
         return fits or not self._busy
 
+    def _share(self, cores: int) -> int:
+        return self._memory * min(cores, self._cores) // self._cores
+
     def start(self, task: Task, memory: int, tell: Callable[[Event], None]) -> None:
         """Starts a try in a thread that waits for its processes."""
-        self._busy[task.key] = (task.cores, memory)
+        self._busy[task.key] = (task.cores, memory or self._share(task.cores))
+        task = replace(task, memory=memory or self._memory, declared=bool(memory))
 
         def work() -> None:
             try:

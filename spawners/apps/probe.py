@@ -27,8 +27,8 @@ from typing import Any
 from perijove.spawners.apps.catalogue import Catalogue
 from perijove.spawners.apps.dataplaces import locate, package_folder
 from perijove.spawners.apps.manifest import App
+from perijove.spawners.apps.marks import clean
 from perijove.spawners.apps.parts import Code
-from perijove.spawners.apps.process import clean
 from perijove.spawners.visible import visible
 
 #: Seconds for a program to say its version, bytes of what it says, and programs asked at the same time.

@@ -1,17 +1,14 @@
 """Runs a command or a pipe of commands: started without a shell, watched, measured and taken down whole.
 
-Each command leads a process group of its own and carries a mark in its environment: `RUN:KEEPER:BORN:TRY`, the run's
-folder, the process that watches it (with its start time, as process ids come again), and the try. So a try ends with
-all that it started, even what left the group; and what a keeper left behind that was killed itself is found by the next
-one (`sweep`). Peak memory is the kernel's count of each command (`wait4`), or where that shows only what this process
-had when it forked, the largest value seen in /proc.
+Each command leads a process group of its own and carries a mark in its environment (`marks`), so that a try ends with
+all that it started, even what left the group. A pipe that holds more memory than its step may is ended. Peak memory is
+the kernel's count of each command (`wait4`), or where that shows only what this process had when it forked, the largest
+value seen in /proc.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 import resource
 import selectors
 import signal
@@ -22,24 +19,13 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from perijove.spawners.apps.marks import MARK, marked
+from perijove.spawners.apps.memory import held
 from perijove.spawners.apps.steplog import StepLog
 from perijove.spawners.apps.steps import Command
-from perijove.spawners.localqueue_process import born
 
-#: The variable that marks the processes of a step.
-MARK = "PERIJOVE_STEP"
-#: Seconds: between two looks, from TERM to KILL, for output after the last process has gone.
-TICK, GRACE, DRAIN = 0.05, 5.0, 0.5
-
-#: What no step needs to know. Apps are code of others; a token would let them act for the person.
-_SECRET = re.compile(
-    r"JUPYTER|^JPY_|^DASK_|^SSH_|TOKEN|SECRET|PASSW|CREDENTIAL|COOKIE|API_?KEY|ACCESS_?KEY|PRIVATE", re.IGNORECASE
-)
-
-
-def clean(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a step: without what may be a secret."""
-    return {name: value for name, value in environment.items() if not _SECRET.search(name)}
+#: Seconds: between two looks, and two at memory; from TERM to KILL; for output after the last process has gone.
+TICK, WEIGH, GRACE, DRAIN = 0.05, 0.2, 5.0, 0.5
 
 
 @dataclass
@@ -49,9 +35,10 @@ class Ended:
     Attributes:
         codes: Exit code of each command; below zero: the signal that ended it.
         order: The commands' places in the order in which they ended.
-        why: "" by itself, "timed-out", or "stopped".
+        why: "" by itself, "timed-out", "out-of-memory", or "stopped".
         seconds, cpu: Time by the clock, and of all processors (seconds).
         memory: Peak, summed over the commands (bytes).
+        largest: The place of the command that held most when there was too little memory.
     """
 
     codes: list[int]
@@ -60,10 +47,14 @@ class Ended:
     seconds: float = 0.0
     cpu: float = 0.0
     memory: int = 0
+    largest: int | None = None
 
     @property
     def culprit(self) -> int | None:
-        """The command to blame: of those that failed the first to end, but not because nobody read what it wrote."""
+        """The command to blame: the one that took the memory, else of those that failed the first to end, but not
+        because nobody read what it wrote."""
+        if self.largest is not None:
+            return self.largest
         failed = [place for place in self.order if self.codes[place]]
         return next((place for place in failed if self.codes[place] != -signal.SIGPIPE), failed[0] if failed else None)
 
@@ -74,39 +65,6 @@ class NoProgram(Exception):
     def __init__(self, program: str, why: str) -> None:
         super().__init__(f"{program}: {why}")
         self.program = program
-
-
-def mark(folder: Path) -> str:
-    """What begins the mark of every process of the run in `folder`."""
-    return hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
-
-
-def marked(begin: str) -> dict[int, str]:
-    """The living processes of this machine whose mark begins with `begin`, with their marks."""
-    wanted = f"\0{MARK}={begin}".encode()
-    found = {}
-    for pid in (int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()):
-        try:
-            with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123  (hundreds of them)
-                environment = b"\0" + file.read()
-        except OSError:
-            continue  # another person's, or gone by now
-        _, there, rest = environment.partition(wanted)
-        if there and born(pid) is not None:
-            found[pid] = begin + rest.partition(b"\0")[0].decode()
-    return found
-
-
-def sweep(folder: Path) -> int:
-    """Ends what keepers that are no more left behind of the run in `folder` on this machine; how many processes."""
-    ended = 0
-    for pid, text in marked(f"{mark(folder)}:").items():
-        _, keeper, since, _ = text.split(":", 3)
-        if born(int(keeper)) != int(since):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-                ended += 1
-    return ended
 
 
 @dataclass
@@ -156,7 +114,7 @@ class Watch:
         scratch: Its working directory.
         environment: All variables, with the mark.
         mark: The mark of this try.
-        limit: Seconds.
+        limit, most: Seconds, and bytes of memory that all commands may hold together (0: not watched).
         log: Takes what is said.
         lines: Called with each line.
         stopped: Whether to end it.
@@ -172,7 +130,10 @@ class Watch:
     stopped: Callable[[], bool]
     message: Callable[[bytes], None] | None = None
     channel: str = ""
+    most: int = 0
     children: list[Child] = field(default_factory=list)
+    _held: list[int] = field(default_factory=list)
+    _weighed: float = 0.0
 
     def run(self, commands: Sequence[Command]) -> Ended:
         """Runs `commands` as a pipe until all have ended.
@@ -197,7 +158,8 @@ class Watch:
             why,
             time.monotonic() - began,
             sum(child.cpu for child in self.children),
-            sum(child.memory for child in self.children),
+            max(sum(child.memory for child in self.children), sum(self._held)),
+            self._held.index(max(self._held)) if why == "out-of-memory" else None,
         )
 
     def _start(self, commands: Sequence[Command], selector: selectors.BaseSelector) -> None:
@@ -286,10 +248,27 @@ class Watch:
                 last = last or now
                 if not selector.get_map() or now - last > DRAIN:
                     return ""
-            if self.stopped():
-                return "stopped"
-            if now > deadline:
-                return "timed-out"
+            if why := self._no_more(now, deadline):
+                return why
+
+    def _no_more(self, now: float, deadline: float) -> str:
+        """Why all are to be ended now; "": they may go on."""
+        if self.stopped():
+            return "stopped"
+        if now > deadline:
+            return "timed-out"
+        if self.most and now - self._weighed > WEIGH:
+            self._weighed = now
+            return "out-of-memory" if self._too_large() else ""
+        return ""
+
+    def _too_large(self) -> bool:
+        """Whether the commands hold more than they may; then `_held` says how much each."""
+        sizes = [held(child.popen.pid, self.most) if child.code is None else 0 for child in self.children]
+        if sum(sizes) <= self.most:
+            return False
+        self._held = sizes
+        return True
 
     @staticmethod
     def _read(selector: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
@@ -321,19 +300,3 @@ class Watch:
             for pid in marked(self.mark):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-
-
-def oom_kills() -> int:
-    """How many processes the kernel has ended in our control group for want of memory; 0 where it does not tell."""
-    total = 0
-    with suppress(OSError, ValueError):
-        for line in Path("/proc/self/cgroup").read_text().splitlines():
-            _, controllers, path = line.split(":", 2)
-            v2 = Path("/sys/fs/cgroup") / path.lstrip("/") / "memory.events"
-            v1 = Path("/sys/fs/cgroup/memory") / path.lstrip("/") / "memory.oom_control"
-            place = v2 if not controllers else v1
-            if not controllers or "memory" in controllers.split(","):
-                with suppress(OSError):
-                    words = place.read_text().split()
-                    total += int(words[words.index("oom_kill") + 1])
-    return total

@@ -18,8 +18,8 @@ from typing import Any, Literal
 
 from perijove.spawners.apps.inputs import Inputs
 from perijove.spawners.apps.manifest import App, load
+from perijove.spawners.apps.marks import clean
 from perijove.spawners.apps.plan import Unready, plan
-from perijove.spawners.apps.process import clean
 from perijove.spawners.apps.steps import BadPipeline
 from perijove.spawners.request import BadRequest
 from perijove.spawners.visible import visible

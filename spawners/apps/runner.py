@@ -31,9 +31,9 @@ from perijove.spawners.apps.call import where
 from perijove.spawners.apps.crate import write
 from perijove.spawners.apps.graph import Graph
 from perijove.spawners.apps.manifest import App, load
+from perijove.spawners.apps.marks import sweep
 from perijove.spawners.apps.plan import Plan, Unready, plan
 from perijove.spawners.apps.pool import Ended, Event, Here, Lost, Pool, Told
-from perijove.spawners.apps.process import sweep
 from perijove.spawners.apps.progress import Progress
 from perijove.spawners.apps.records import Record, Records, fingerprint
 from perijove.spawners.apps.results import BadResult, results

@@ -146,7 +146,8 @@ class Step:
         after: Steps that must have finished: a name (all its parts) or "name@part".
         makes: Names of files or folders it makes in its directory; they go to `case.work`, "results/x" to
             `case.results`.
-        cores, memory: What it uses; memory in MiB, 0 if little.
+        cores, memory: What it uses. Memory in MiB: no more steps run side by side than fit, and one that holds more is
+            ended. With 0 it counts as its cores' share, and may hold all that the run has.
         retries: How often it is tried again after a failure that may pass.
         limit: Seconds after which a try is ended.
         check: A function at the top level of pipeline.py, `check(case, folder)`, that looks at what was made in

@@ -18,9 +18,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from perijove.spawners.apps import codes, process
+from perijove.spawners.apps import codes, marks, process
 from perijove.spawners.apps.checks import Made, NotMade, look
 from perijove.spawners.apps.codes import Code, Words
+from perijove.spawners.apps.memory import oom_kills
 from perijove.spawners.apps.progress import CHANNEL, Meter, Progress
 from perijove.spawners.apps.steplog import StepLog
 from perijove.spawners.apps.steps import RESULTS, Call, Command, Pipe
@@ -44,6 +45,7 @@ class Task:
         case: The case as JSON.
         pipeline: The pipeline's file.
         progress: How its commands say how far they are, where they do not say so themselves.
+        memory, declared: MiB that it may hold (0: not watched), and whether the step says so or the run.
     """
 
     key: str
@@ -57,6 +59,8 @@ class Task:
     limit: float = 3600.0
     check: str = ""
     progress: Progress | None = None
+    memory: int = 0
+    declared: bool = False
 
     def commands(self) -> tuple[Command, ...]:
         """Its commands; none for a call."""
@@ -169,7 +173,7 @@ class _Try:
 
     def _environment(self) -> dict[str, str]:
         cores = str(self.task.cores)
-        return process.clean(os.environ) | {
+        return marks.clean(os.environ) | {
             "OMP_NUM_THREADS": cores,
             "OPENBLAS_NUM_THREADS": cores,
             "MKL_NUM_THREADS": cores,
@@ -179,14 +183,15 @@ class _Try:
 
     def _watch(self, lines: Callable[[str], None], message: Callable[[bytes], None] | None = None) -> process.Watch:
         left = max(self.task.limit - (time.time() - self.outcome.started), 0.1)
-        name = f"{process.mark(self.task.folder)}:{os.getpid()}:{born(os.getpid())}:{self.attempt}"
+        name = f"{marks.mark(self.task.folder)}:{os.getpid()}:{born(os.getpid())}:{self.attempt}"
         return process.Watch(
-            self.scratch, self._environment(), name, left, self.log, lines, self.stopped, message, CHANNEL
-        )
+            self.scratch, self._environment(), name, left, self.log, lines, self.stopped, message, CHANNEL,
+            self.task.memory << 20,
+        )  # fmt: skip
 
     def _run(self, watch: process.Watch, commands: tuple[Command, ...]) -> process.Ended | None:
         """Runs a pipe; None if it could not be started, was ended by us, or somebody ended it from outside."""
-        outcome, kills = self.outcome, process.oom_kills()
+        outcome, kills = self.outcome, oom_kills()
         try:
             ended = watch.run(commands)
         except process.NoProgram as error:
@@ -199,13 +204,17 @@ class _Try:
         blame = ended.culprit
         if ended.why == "timed-out":
             outcome.fails("timed-out", f"{self.task.limit:g}")
+        elif ended.why == "out-of-memory":
+            who = Path(str(commands[blame or 0].argv[0])).name if not isinstance(self.task.do, Call) else self.task.key
+            outcome.fails("out-of-memory", codes.too_large(who, ended.memory, self.task.memory << 20))
+            outcome.advice = codes.more_memory(declared=self.task.declared)
         elif ended.why:
             outcome.code = ended.why
         if blame is not None and not (isinstance(self.task.do, Call) or (self.task.check and outcome.made)):
             outcome.command = [str(word) for word in commands[blame].argv]
         if blame is not None and not outcome.code:
             killed = ended.codes[blame] == -9
-            code = codes.cause(self.log.lines(), killed=killed, out_of_memory=process.oom_kills() > kills)
+            code = codes.cause(self.log.lines(), killed=killed, out_of_memory=oom_kills() > kills)
             outcome.fails(code, outcome.command[0].rpartition("/")[2] if outcome.command else self.task.key)
         return ended
 

@@ -131,6 +131,13 @@ def test_a_run_goes_on_without_its_page_and_is_shown_to_who_comes_back(
     expect(page.get_by_role("button", name="No", exact=True)).to_be_focused()
     page.get_by_role("button", name="Yes, stop it").click()
     page.locator(".pja-State").get_by_text("Stopped").wait_for()
+    page.get_by_role("button", name="Go on with this run").click()
+    page.get_by_text("Follow the colony: year").first.wait_for()
+    expect(page.get_by_role("button", name="Go on with this run")).to_be_hidden()
+    page.get_by_role("button", name="Stop this run").click()
+    page.get_by_role("button", name="Yes, stop it").click()
+    page.locator(".pja-State").get_by_text("Stopped").wait_for()
+    expect(page.get_by_role("button", name="Go on with this run")).to_be_visible()
     page.get_by_role("button", name="Change a value and run again").click()
     assert page.get_by_label("Years", exact=True).input_value() == "4000"
 

@@ -31,7 +31,11 @@ class RunBroker:
         self.files: dict[str, dict[str, bytes]] = {}
         self.places: dict[str, Any] = {}
         self.asked: list[str] = []
+        #: What was asked without the token.
+        self.strangers: list[str] = []
         self.offers: list[dict[str, Any]] = []
+        #: Where data of centres lie, by their names in the app.
+        self.lies: dict[str, list[dict[str, Any]]] = {}
         self.port = 0
 
     def run(self, identity: str, **more: Any) -> dict[str, Any]:
@@ -52,6 +56,8 @@ class RunBroker:
         name = self.app.name
         if path == f"/apps/{name}/bundle":
             return 200, bundle.pack(self.app)
+        if path == f"/apps/{name}":
+            return 200, {"name": name, "data": [{"name": one, "lies": lies} for one, lies in self.lies.items()]}
         data = json.loads(body) if body and "/files/" not in path else {}
         if path.startswith(f"/apps/{name}/places/"):
             self.places[path.rpartition("/")[2]] = data
@@ -62,7 +68,7 @@ class RunBroker:
             return 200, {"faults": [], "offers": self.offers, "recommended": None}
         if path.partition("?")[0] == "/runs":
             return self._runs(method, data)
-        if found := re.fullmatch(r"/runs/([\w-]+)(?:/(report|files/.+))?", path):
+        if found := re.fullmatch(r"/runs/([\w-]+)(?:/(report|resume|files/.+))?", path):
             return self._run(found[1], found[2] or "", data, body)
         return 404, {"error": "not-found", "message": path}
 
@@ -80,6 +86,9 @@ class RunBroker:
             self.reports.setdefault(identity, []).append(data["report"])
             self.runs[identity]["state"] = data["report"]["state"]
             return 200, {"wanted": self.wanted} if self.wanted else {}
+        if what == "resume":
+            self.runs[identity]["state"] = "starting"
+            return 200, self.runs[identity]
         if what:
             self.files.setdefault(identity, {})[what.removeprefix("files/")] = body
             return 200, {}
@@ -100,6 +109,7 @@ def run_broker(app: App) -> Iterator[RunBroker]:
                 status, content = 503, b"nobody is there"
             elif self.headers.get("Authorization") != f"token {TOKEN}":
                 status, content = 403, b"{}"
+                broker.strangers.append(f"{self.command} {path}")
             else:
                 status, said = broker.answer(self.command, path, body)
                 content = said if isinstance(said, bytes) else json.dumps(said).encode()

@@ -8,7 +8,8 @@ from pathlib import Path
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.serverapp import ServerApp
 from perijove.widgets.app import upload as widget
-from perijove.widgets.upload import ROUTES, Uploads
+from perijove.widgets.upload import ROUTES
+from perijove.widgets.uploads import Uploads
 from tornado import web
 
 UI = Path(widget.__file__).parent / "ui"

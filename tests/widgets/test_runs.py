@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from doubles.run_broker import TOKEN, RunBroker
 from harness.app_session import AppServer, app_server
-from perijove.spawners.apps.process import MARK, mark
+from perijove.spawners.apps.marks import MARK, mark
 from perijove.spawners.localqueue_process import born
 from perijove.widgets.runreport import kept
 

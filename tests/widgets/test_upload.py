@@ -19,8 +19,9 @@ import httpx
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from perijove.widgets import upload
-from perijove.widgets.upload import NAME, ROUTES, Part, Uploads, UploadTrouble, safe_name
+from perijove.widgets import upload, uploads
+from perijove.widgets.upload import ROUTES
+from perijove.widgets.uploads import NAME, Part, Uploads, UploadTrouble, safe_name
 from traitlets.config import Config
 
 TOKEN = "token-of-the-test"
@@ -161,7 +162,7 @@ async def test_what_is_wrong_is_said_in_words_and_leaves_nothing(site: Site, mon
         assert (large.status_code, large.json()["message"]) == (413, "A file may have at most 1000 bytes here.")
         for query in ({"total": 2}, {"total": -1}, {"offset": -1}, {"offset": "x"}, {"total": 10**20}):
             assert (await site.put("x", b"abc", **query)).status_code in (400, 413), query
-        monkeypatch.setattr(upload.shutil, "disk_usage", lambda _: SimpleNamespace(free=2))
+        monkeypatch.setattr(uploads.shutil, "disk_usage", lambda _: SimpleNamespace(free=2))
         full = await site.put("x", b"abc")
         assert (full.status_code, full.json()["error"]) == (507, "disk-full")
         assert "quota" in full.json()["message"]

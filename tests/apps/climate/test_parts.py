@@ -32,11 +32,11 @@ def test_years_and_regions_outside_of_the_data_are_refused(
 
 
 def test_a_region_that_the_data_cover_in_part_is_taken_and_said(pipeline: Any, case: Case) -> None:
-    from perijove.apps.climate import source, words
+    from perijove.apps.climate import region, source, words
 
     file = source.look(case.data("a1b"))
-    assert source.covered(file, (-135.0, 15.0, -45.0, 60.0)) == 1.0
-    part = source.covered(file, (-90.0, 30.0, 0.0, 60.0))
+    assert region.covered(file, (-135.0, 15.0, -45.0, 60.0)) == 1.0
+    part = region.covered(file, (-90.0, 30.0, 0.0, 60.0))
     assert part == pytest.approx(0.51, abs=0.01)
     found = words.Finding("A1B", 10.0, 4.0, 0.3, 2094, 4.5, 1.0, 9.0, (50.0, -90.0))
     said = words.reading([found], (-90.0, 30.0, 0.0, 60.0), "1961–1990", "2070–2099", part)

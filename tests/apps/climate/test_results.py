@@ -58,6 +58,8 @@ def test_the_report_says_what_it_is_and_what_it_is_not(done: Any, way: str) -> N
     results = report["results"]
     assert report["way"] == way
     assert "one model, run once" in results["reading"]["en"] and "单次试验" in results["reading"]["zh"]
+    # Two single runs show a difference, and not what causes it.
+    assert "two single runs cannot tell" in results["reading"]["en"] and "无法区分" in results["reading"]["zh"]
     assert [figure["name"] for figure in results["figures"]] == ["map", "line"]
     assert all(figure["width"] > 900 and figure["alt"]["en"] != figure["alt"]["zh"] for figure in results["figures"])
     assert {one["name"] for one in report["data"]} >= {"a1b", "e1"}

@@ -98,12 +98,12 @@ def test_long_reads_of_e_coli_are_aligned_and_called_in_a_region(tmp_path: Path)
 STRANGE = "a 'b' \"c\" $(touch pwned)`id`;|& ü.fastq"
 
 
-def strange_run(folder: Path, **inputs: Any) -> dict[str, Any]:
+def strange_run(folder: Path, name: str = STRANGE, **inputs: Any) -> dict[str, Any]:
     """The planted variants, in files with the worst of names."""
     reference, sample, _ = planted()
-    fastq(folder / "home" / STRANGE, sample)
+    fastq(folder / "home" / name, sample)
     (folder / "home/-o genome $HOME.fa").write_text(f">chr1\n{reference}\n")
-    return run(folder, sample="own", reads=STRANGE, reference="-o genome $HOME.fa", pieces=1, **inputs)
+    return run(folder, sample="own", reads=name, reference="-o genome $HOME.fa", pieces=1, **inputs)
 
 
 @pytest.mark.usefixtures("python_alone")
@@ -147,6 +147,17 @@ def test_the_tools_find_the_planted_variants_with_bcftools_consensus_and_hear_no
     assert ours.count("N") < 20
 
 
+@pytest.mark.usefixtures("tools")
+@pytest.mark.parametrize("name", ["-i a $(touch pwned).fastq", "--version 'b'.fastq", 'a##idx##b,c=1 "d" .fastq'])
+@pytest.mark.parametrize("choice", [{}, {"aligner": "minimap2", "caller": "freebayes"}], ids=["bwa", "minimap2"])
+def test_no_tool_takes_a_name_for_an_option(tmp_path: Path, name: str, choice: dict[str, Any]) -> None:
+    report = strange_run(tmp_path, name, depth=1, **choice)
+    assert report["state"] == "done", report["failure"]
+    assert len(found(tmp_path) & planted()[2]) >= len(planted()[2]) - 1  # freebayes writes one of them another way
+    assert not list(tmp_path.rglob("pwned"))
+    assert name not in (tmp_path / "run" / "work" / "fastp.json").read_text()
+
+
 @pytest.mark.usefixtures("python_alone")
 def test_no_variant_at_all_is_a_result(tmp_path: Path) -> None:
     reference, _, _ = planted(2)
@@ -168,8 +179,11 @@ def test_reads_of_something_else_bring_a_warning(tmp_path: Path, way: str, reque
     assert report["results"]["reading"]["en"].startswith("Take care: only 0.0 % of the reads fit the reference")
 
 
-@pytest.mark.usefixtures("python_alone")
-def test_a_name_with_a_line_break_is_refused_or_works_but_does_nothing_else(tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["python_alone", "tools"])
+def test_a_name_with_a_line_break_is_refused_or_works_but_does_nothing_else(
+    tmp_path: Path, way: str, request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue(way)
     reference, sample, _ = planted()
     name = "a\n$(touch pwned).fastq"
     fastq(tmp_path / "home" / name, sample)

@@ -14,7 +14,7 @@ import pytest
 from doubles.tinyapp import HEAD, app_in, order, run
 from harness.basics import until
 from perijove.spawners.apps.daskpool import OnDask
-from perijove.spawners.apps.process import mark, marked
+from perijove.spawners.apps.marks import mark, marked
 from perijove.spawners.apps.runner import Runner
 
 pytestmark = pytest.mark.filterwarnings("ignore")

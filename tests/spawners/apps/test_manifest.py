@@ -64,6 +64,7 @@ def test_every_type_of_input_has_its_keys() -> None:
     ("old", "new", "key", "said"),
     [
         ('domain = "other"', 'domain = "cooking"', "domain", "climate"),
+        ('domain = "other"', 'domain = "other"\ncite = "see `x`"', "cite", "without Markdown"),
         ('authors = ["Your name"]', 'autors = ["Your name"]', "autors", "did you mean: authors"),
         (', zh = "放射性衰变" }', " }", "title.zh", "is missing"),
         ('import = "matplotlib"', 'program = "a b"', "codes.matplotlib.program", "PATH"),

@@ -13,8 +13,8 @@ from doubles.tinyapp import HEAD, app_in, order, run
 from harness.basics import until
 from harness.pipelines import failure, one, python, report_of
 from perijove.spawners.apps.manifest import load
+from perijove.spawners.apps.marks import mark, marked
 from perijove.spawners.apps.pool import Here
-from perijove.spawners.apps.process import mark, marked
 from perijove.spawners.apps.runner import AlreadyRunning, Runner
 
 

@@ -31,9 +31,10 @@ export function makeRun(say, facts, ask, first, { again, over: ended }) {
   const stop = h("button", { type: "button", class: "pja-Button pja-is-bad" }, _("Stop this run"));
   const page = facts.runs_page ? h("a", { class: "pja-Button", href: facts.runs_page + encodeURIComponent(run.id), target: "_blank", rel: "noopener" }, _("The run’s own page")) : null;
   const change = h("button", { type: "button", class: "pja-Button" }, _("Change a value and run again"));
+  const resume = h("button", { type: "button", class: "pja-Button", hidden: true }, _("Go on with this run"));
   const node = h("section", { class: "pja-Panel pja-Run", "aria-labelledby": title },
     h("div", { class: "pja-Head" }, heading, state), bar, far, live, note, failure, results, steps, more,
-    h("div", { class: "pja-Actions" }, stop, change, page), place);
+    h("div", { class: "pja-Actions" }, stop, resume, change, page), place);
 
   change.addEventListener("click", () => again(run.inputs ?? {}, run.id));
   stop.addEventListener("click", async () => {
@@ -41,6 +42,22 @@ export function makeRun(say, facts, ask, first, { again, over: ended }) {
     const found = await ask("DELETE", `runs/${encodeURIComponent(run.id)}`);
     if (found.error) say_(trouble(found, say));
     else say_(_("It is being stopped."));
+  });
+  resume.addEventListener("click", async () => {
+    resume.hidden = true;
+    const found = await ask("POST", `runs/${encodeURIComponent(run.id)}/resume`);
+    if (found.error) {
+      resume.hidden = false;
+      return say_(trouble(found, say));
+    }
+    first = run = found;
+    drawn = "";
+    failure.replaceChildren();
+    results.replaceChildren();
+    say_("");
+    draw();
+    heading.focus();
+    follow();
   });
   more.addEventListener("toggle", readLog);
 
@@ -68,6 +85,7 @@ export function makeRun(say, facts, ask, first, { again, over: ended }) {
     const report = run.report, over = OVER.has(name);
     bar.hidden = over;
     stop.hidden = over;
+    resume.hidden = !over || name === "done";
     if (over || !report) bar.removeAttribute("value");
     else bar.value = report.progress ?? 0;
     const now = (report?.steps ?? []).filter((one) => one.state === "running");
