@@ -94,13 +94,13 @@ class AppDesk:
 
     # --- views -------------------------------------------------------------------------------------------------
 
-    async def view(self, app: App, root: str) -> dict[str, Any]:
-        """The API's JSON of an app."""
-        return (await self.views([app], root))[0]
+    async def view(self, app: App, root: str, person: str) -> dict[str, Any]:
+        """The API's JSON of an app, for `person`."""
+        return (await self.views([app], root, person))[0]
 
-    async def views(self, apps: list[App], root: str) -> list[dict[str, Any]]:
-        """The API's JSON of apps; `root` is the path of the API."""
-        places, history = await self.places.known(), await self.broker.runs.runs.history()
+    async def views(self, apps: list[App], root: str, person: str) -> list[dict[str, Any]]:
+        """The API's JSON of apps, for `person`; `root` is the path of the API."""
+        places, history = await self.places.known(person), await self.broker.runs.runs.history()
         found = []
         for app in apps:
             usual = self._usual(app, history.get(app.name, ()))
@@ -131,8 +131,11 @@ class AppDesk:
 
     # --- what a run takes --------------------------------------------------------------------------------------
 
-    async def estimate(self, app: App, inputs: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
-        """What a run with these inputs would take, and what each queue says to it. Spends nothing, asks no centre."""
+    async def estimate(
+        self, app: App, inputs: Mapping[str, Any], chosen: Mapping[str, Any], person: str
+    ) -> dict[str, Any]:
+        """What a run of `person` with these inputs would take, and what each queue says to it. Spends nothing, asks no
+        centre."""
         try:
             parsed = Inputs(app).parse(inputs)
             wanted = wants(app, parsed, chosen)
@@ -141,7 +144,7 @@ class AppDesk:
             return {"faults": faults, "needs": None, "small": False, "offers": [], "recommended": None}
         found = self.broker.offers(session_options(wanted, chosen))
         view = offer_views.offers(found, self.broker.parts.clock())
-        places = (await self.places.known()).get(app.name, {})
+        places = (await self.places.known(person)).get(app.name, {})
         for offer, shown in zip(found.offers, view["offers"], strict=True):
             known = places.get(offer.centre.id)
             shown |= {
@@ -149,7 +152,7 @@ class AppDesk:
                 "place": known.state if known else "unknown",
             }
             shown |= {"seconds": wanted.seconds, "cost": expected_cost(offer, wanted.seconds)}
-        best = await self.best(app, found.offers)
+        best = await self.best(app, found.offers, person)
         recommended = {"centre": best.centre.id, "queue": best.queue.name} if best else None
         return {
             "faults": [],
@@ -159,9 +162,9 @@ class AppDesk:
             "recommended": recommended,
         }
 
-    async def best(self, app: App, offers: tuple[Offer, ...]) -> Offer | None:
-        """The first offer where the app runs, else the first where nobody has looked."""
-        places = (await self.places.known()).get(app.name, {})
+    async def best(self, app: App, offers: tuple[Offer, ...], person: str) -> Offer | None:
+        """The first offer where the app runs as far as `person` knows, else the first where nobody has looked."""
+        places = (await self.places.known(person)).get(app.name, {})
         good = [offer for offer in offers if offer.placement is not None]
         states = {offer.centre.id: places[offer.centre.id].state for offer in good if offer.centre.id in places}
         ready = [offer for offer in good if states.get(offer.centre.id) == "ready"]

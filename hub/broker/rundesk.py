@@ -112,7 +112,7 @@ class RunDesk:
             draft = Run(**common, own_session=False, **place)
         else:
             options = session_options(wanted, chosen) | {"language": language}
-            place = await self._in_own(app, options, {where for where, _ in here.values()})
+            place = await self._in_own(owner, app, options, {where for where, _ in here.values()})
             staging = await self.keeper.staging.plan(owner, here, place["centre"]) or None
             draft = Run(**common, own_session=True, staging=staging, **place)
         try:
@@ -147,14 +147,16 @@ class RunDesk:
         place = {"session": host.id, "server": host.server, "centre": host.centre, "queue": host.queue}
         return {**place, "price": price, "request": {}}
 
-    async def _in_own(self, app: App, options: dict[str, Any], near: Collection[str] = ()) -> dict[str, Any]:
+    async def _in_own(
+        self, owner: str, app: App, options: dict[str, Any], near: Collection[str] = ()
+    ) -> dict[str, Any]:
         """Where a run's own session will be: where the person said, else the best offer where the app runs, and first
         of those `near`, where files of the person are."""
         prefer = {"prefer": options.pop("prefer")} if "prefer" in options else {}
         if not options.get("centre"):
             offers = self.broker.offers({**options, **prefer}).offers
             nearer = tuple(offer for offer in offers if offer.centre.id in near)
-            best = await self.broker.apps.best(app, nearer) or await self.broker.apps.best(app, offers)
+            best = await self.broker.apps.best(app, nearer, owner) or await self.broker.apps.best(app, offers, owner)
             if best is None:
                 words = f"no centre that is open now can run {app.title.en}: see the offers for the reasons"
                 raise BadRequest([Fault("centre", "app-nowhere", words, {"app": app.name})])
@@ -198,7 +200,7 @@ class RunDesk:
         else:
             wanted = wants(app, run.inputs, {})
             options = dict(run.request) or session_options(wanted, {"centre": run.centre, "language": run.language})
-            values = await self._in_own(app, options)
+            values = await self._in_own(run.owner, app, options)
             del values["attempt"]
             values |= {"staging": anew(run.staging, self.runs.clock())} if run.staging else {}
         if before is not None and before.live and run.own_session:
