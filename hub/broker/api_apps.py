@@ -98,7 +98,7 @@ def router(broker: Broker, person: Person, root: str) -> APIRouter:
 
     @routes.put("/apps/{app}/places/{centre}")
     async def place(app: str, centre: str, body: FoundThere, who: Who) -> dict[str, Any]:
-        """Tell what of an app is at a centre: an operator tells everybody, a session there tells its own person alone."""
+        """Tell what of an app is at a centre: an operator tells everybody, a session there its own person alone."""
         found = desk.app(app)
         if centre not in broker.parts.centres:
             raise Refusal(404, "unknown-centre", "there is no such centre")

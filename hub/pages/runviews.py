@@ -27,7 +27,7 @@ from perijove.hub.pages.formats import Formats, clock, moment
 from perijove.hub.pages.inputs import fields_of, plain
 from perijove.hub.pages.languages import Language
 from perijove.hub.pages.pictures import MEDIA
-from perijove.hub.pages.views import centre_name, text_in
+from perijove.hub.pages.views import centre_name, named, text_in
 from perijove.hub.pages.words import STAGES, Look, Words
 
 Json = Mapping[str, Any]
@@ -211,7 +211,9 @@ class RunView:
     @property
     def problem(self) -> list[str]:
         """Why no session could be opened for it, in words."""
-        return [self.fmt.input_fault(fault) for fault in self.data.get("problem") or ()]
+        return [
+            self.fmt.input_fault(named(fault, self.centres, self.language)) for fault in self.data.get("problem") or ()
+        ]
 
     @property
     def centre(self) -> str:
