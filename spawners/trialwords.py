@@ -77,7 +77,7 @@ def older_launcher(version: object) -> str:
     return f"launcher {version} is installed, this gateway wants {LAUNCHER}: people's files are not moved"
 
 
-def mend_launcher(path: str) -> str:
+def mend_launcher(path: str | None) -> str:
     """What to do about it; `path` is where it is installed."""
     here = shlex.quote(path or "/usr/local/bin/perijove-launcher")
     return f"install this gateway's launcher anew there: install -o root -g root -m 755 launcher.py {here}"

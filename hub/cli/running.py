@@ -52,7 +52,7 @@ def _centre(row: Mapping[str, Any]) -> list[Step]:
         steps.append(Step(name, "failed", 0.0, words, _mend(str(row.get("problem")), str(row.get("detail")))))
     launcher = row.get("launcher") or {}
     if older := older_launcher(launcher.get("version")):
-        steps.append(Step(name, "advice", 0.0, older, mend_launcher(str(launcher.get("path") or ""))))
+        steps.append(Step(name, "advice", 0.0, older, mend_launcher(launcher.get("path"))))
     if row.get("lease") == "nobody":
         words = _("no process of the gateway looks after it")
         steps.append(Step(name, "failed", 0.0, words, _("see the broker's log; restart the gateway")))

@@ -18,7 +18,7 @@ from perijove.hub.pages.languages import language_of
 from perijove.hub.pages.news import fresh
 from perijove.hub.pages.operatorwords import Trouble
 from perijove.hub.pages.people import Person
-from perijove.hub.pages.runviews import percent, size
+from perijove.hub.pages.runfigures import percent, size
 from perijove.hub.pages.transferwords import OTHER_TROUBLE, STATES, TROUBLES, WAITS
 from perijove.hub.pages.views import centre_name
 from perijove.hub.pages.words import Look

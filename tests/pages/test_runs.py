@@ -9,7 +9,8 @@ import httpx
 import pytest
 from perijove.hub.pages.formats import Formats
 from perijove.hub.pages.languages import languages
-from perijove.hub.pages.runviews import figure
+from perijove.hub.pages.runfigures import figure
+from perijove.spawners.described import Text
 
 HOST = "http://gateway.test"
 HOSTILE = "\"><script>alert(1)</script>'"
@@ -391,3 +392,16 @@ async def test_a_link_that_allows_it_leads_to_the_form_with_its_inputs(world: An
 )
 def test_results_are_written_with_the_digits_that_matter(value: Any, words: str) -> None:
     assert figure(Formats(languages()["en"]), value) == words
+
+
+async def test_a_run_names_its_centre_and_queue_as_people_do(
+    alice: httpx.AsyncClient, apps: Any, federation: Any
+) -> None:
+    apps.add(id="done", centre="tianjin", queue="compute")
+    queue = next(one for one in federation.broker.centres["tianjin"].queues if one.name == "compute")
+    titled = queue.model_copy(update={"title": Text(en="Whole nodes", zh="整节点")})
+    centre = federation.broker.centres["tianjin"]
+    federation.broker.centres["tianjin"] = centre.model_copy(update={"queues": (titled,)})
+    text = (await alice.get("runs/done")).text
+    assert "<dt>Queue</dt><dd>Whole nodes</dd>" in text and "<dt>Centre</dt><dd>NSCC Tianjin</dd>" in text
+    assert "整节点" in (await alice.get("runs/done?lang=zh")).text
