@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import httpx
 from perijove.hub.cli.words import _
@@ -22,6 +23,8 @@ from perijove.hub.cli.words import _
 _PR_SET_PDEATHSIG = 1
 #: A log of more bytes than this is put aside (one generation) before the next start.
 LOG_SIZE = 20_000_000
+#: Bytes of a line of output that is cleaned.
+LONGEST_LINE = 1 << 18
 #: Seconds that a child must have run for its next restart to be prompt again.
 SETTLED = 30.0
 
@@ -42,6 +45,8 @@ class Plan:
     pid_file: Path
     #: Seconds for an orderly end before it is killed.
     grace: float = 10.0
+    #: What a line of its output has to go through before it is in the log; None: it writes there itself.
+    clean: Callable[[str], str] | None = None
 
 
 class Child:
@@ -53,6 +58,7 @@ class Child:
         self._after_restart = after_restart
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
+        self._writer: asyncio.Task[None] | None = None
 
     async def start(self, patience: float = 60.0) -> None:
         """Starts it, waits until it is ready, and keeps it alive from then on.
@@ -82,6 +88,8 @@ class Child:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
+        if self._writer is not None:
+            await self._writer
         self.plan.pid_file.unlink(missing_ok=True)
 
     async def _launch(self) -> None:
@@ -94,11 +102,16 @@ class Child:
                 *plan.argv,
                 env=dict(plan.environment),
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=descriptor,
-                stderr=descriptor,
+                stdout=asyncio.subprocess.PIPE if plan.clean else descriptor,
+                stderr=asyncio.subprocess.STDOUT if plan.clean else descriptor,
                 start_new_session=True,
                 preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+                limit=LONGEST_LINE,
             )
+            if plan.clean is not None and self._process.stdout is not None:
+                log = os.fdopen(os.dup(descriptor), "w", encoding="utf-8", buffering=1)
+                writing = _write(self._process.stdout, log, plan.clean)
+                self._writer = asyncio.create_task(writing, name=f"log of {plan.name}")
         finally:
             os.close(descriptor)
         plan.pid_file.write_text(f"{self._process.pid}\n", encoding="ascii")
@@ -135,6 +148,20 @@ class Child:
                 await self._ready(60.0)
                 if self._after_restart is not None:
                     await self._after_restart()
+
+
+async def _write(lines: asyncio.StreamReader, log: TextIO, clean: Callable[[str], str]) -> None:
+    """Everything that a child says, to its log, cleaned. What cannot be written is lost: the child must not wait."""
+    with log:
+        while True:
+            try:
+                line = await lines.readline()
+            except ValueError:  # longer than any line that a child of ours writes: none of it is cleaned for certain
+                line = b"[a line that is too long]\n"
+            if not line:
+                return
+            with suppress(OSError):
+                log.write(clean(line.decode("utf-8", "replace")))
 
 
 #: Loaded before any fork: the child of a fork must not import or allocate much.

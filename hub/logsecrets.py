@@ -1,5 +1,6 @@
-"""Keeps what opens something out of the hub's log: where the broker is away, the hub logs the address of its own error
-page, and with it the address that was asked for, which may be a link to a shared run.
+"""Keeps what opens something out of the hub's and the proxy's logs: where the broker is away, the hub logs the address
+of its own error page, and with it the address that was asked for, which may be a link to a shared run; and so does the
+proxy.
 """
 
 from __future__ import annotations

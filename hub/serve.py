@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -20,6 +21,7 @@ from perijove.hub import proxy
 from perijove.hub.children import Child, Plan
 from perijove.hub.cli.words import _
 from perijove.hub.locks import exclusive
+from perijove.hub.logsecrets import without_links
 from perijove.hub.settings import Settings
 
 
@@ -58,17 +60,21 @@ def plans(settings: Settings, config: Path) -> tuple[Plan, Plan, Plan]:
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{path}"
     logs, run = settings.directory("logs"), settings.directory("run")
 
-    def plan(name: str, argv: list[str], ready: str, more: dict[str, str] | None = None, grace: float = 10) -> Plan:
-        return Plan(name, argv, environment | (more or {}), ready, logs / f"{name}.log", run / f"{name}.pid", grace)
+    def plan(name: str, argv: list[str], ready: str, more: dict[str, str] | None = None) -> Plan:
+        return Plan(name, argv, environment | (more or {}), ready, logs / f"{name}.log", run / f"{name}.pid")
 
     python = sys.executable
     hub_config = hub_config_file(settings)
     return (
-        plan(
-            "proxy",
-            [*proxy.ensure(), *proxy.options(settings)],
-            f"{settings.proxy_api_url}/api/routes",
-            proxy.environment(settings),
+        replace(
+            plan(
+                "proxy",
+                [*proxy.ensure(), *proxy.options(settings)],
+                f"{settings.proxy_api_url}/api/routes",
+                proxy.environment(settings),
+            ),
+            # Where the broker is away it writes down the address that was asked for.
+            clean=without_links,
         ),
         plan(
             "broker",

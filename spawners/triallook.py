@@ -99,6 +99,10 @@ class Look:
             else:
                 said = f"Python {self._answer.get('python')}, account {self._answer.get('account')}"
                 last = name == "launcher" and not failed
+                if last and (older := words.older_launcher(self._answer.get("version"))):
+                    mend = words.mend_launcher(self.centre.login.launcher)
+                    self.steps.append(Step(name, "advice", seconds, visible(f"{said}; {older}"), mend))
+                    continue
                 self.steps.append(Step(name, "ok", seconds if last else 0.0, visible(said) if last else ""))
 
     def _check(self) -> dict[str, Any]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from perijove.spawners.batch import BatchError, BatchProblem
+from perijove.spawners.launcher import VERSION as LAUNCHER
 from perijove.spawners.link import LinkError, LinkProblem
 from perijove.spawners.tunnel_types import TunnelError, TunnelProblem
 
@@ -66,6 +68,19 @@ def mend_link(error: LinkError) -> str:
         LinkProblem.OUTPUT: "does the account's shell start-up file print something or wait for input? It must not",
     }
     return by_code.get(error.code) or by_problem[error.problem]
+
+
+def older_launcher(version: object) -> str:
+    """What is said of a launcher of this version that is installed at a centre; "" where it is not an older one."""
+    if not isinstance(version, int) or version >= LAUNCHER:
+        return ""
+    return f"launcher {version} is installed, this gateway wants {LAUNCHER}: people's files are not moved"
+
+
+def mend_launcher(path: str | None) -> str:
+    """What to do about it; `path` is where it is installed."""
+    here = shlex.quote(path or "/usr/local/bin/perijove-launcher")
+    return f"install this gateway's launcher anew there: install -o root -g root -m 755 launcher.py {here}"
 
 
 def mend_batch(error: BatchError) -> str:

@@ -112,6 +112,8 @@ class Watcher:
     commands: int = 0
     #: When the newest listing was asked for; None before the first.
     answered: datetime | None = None
+    #: The version of the launcher that answered last.
+    launcher: int | None = None
     #: The failures there are, by account, each until that account's query is answered again.
     failures: dict[Account, Failure] = field(default_factory=dict)
     _waited_until: float = 0.0
@@ -226,6 +228,8 @@ class Watcher:
         answer: Mapping[str, Any] = await link.launch(
             status_request(self.centre, asked, self.pace.timeout), timeout=self.pace.timeout + 10
         )
+        version = answer.get("version")
+        self.launcher = version if isinstance(version, int) else self.launcher
         if probe is not None:
             answer = _take_up(probe, answer)
         outputs = outputs_of(answer, len(commands))

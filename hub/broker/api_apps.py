@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from perijove.hub.broker.appdesk import AppDesk
+from perijove.hub.broker.appplaces import EVERYBODY
 from perijove.hub.broker.appviews import example_file, picture_file
 from perijove.hub.broker.auth import Caller
 from perijove.hub.broker.broker import Broker
@@ -57,12 +58,12 @@ def router(broker: Broker, person: Person, root: str) -> APIRouter:
     @routes.get("/apps")
     async def listing(who: Who) -> dict[str, Any]:
         """Every app: what it asks for, what it gives, where it can run, how long it usually takes and what it costs."""
-        return {"apps": await desk.views(list(desk.apps.values()), root)}
+        return {"apps": await desk.views(list(desk.apps.values()), root, who.name)}
 
     @routes.get("/apps/{app}")
     async def get(app: str, who: Who) -> dict[str, Any]:
         """One app."""
-        return await desk.view(desk.app(app), root)
+        return await desk.view(desk.app(app), root, who.name)
 
     # Pictures are shown by pages, which cannot send a token along with an image; they tell nothing of anybody.
     @routes.get("/apps/{app}/picture", response_class=Response)
@@ -93,11 +94,11 @@ def router(broker: Broker, person: Person, root: str) -> APIRouter:
     @routes.post("/apps/{app}/estimate")
     async def estimate(app: str, body: Estimate, who: Who) -> dict[str, Any]:
         """What a run with these inputs would take and cost, and where: or every fault of the inputs. Spends nothing."""
-        return await desk.estimate(desk.app(app), body.inputs, body.request)
+        return await desk.estimate(desk.app(app), body.inputs, body.request, who.name)
 
     @routes.put("/apps/{app}/places/{centre}")
     async def place(app: str, centre: str, body: FoundThere, who: Who) -> dict[str, Any]:
-        """Tell what of an app is at a centre: from a session of one's own there, or as an operator."""
+        """Tell what of an app is at a centre: an operator tells everybody, a session there its own person alone."""
         found = desk.app(app)
         if centre not in broker.parts.centres:
             raise Refusal(404, "unknown-centre", "there is no such centre")
@@ -106,7 +107,9 @@ def router(broker: Broker, person: Person, root: str) -> APIRouter:
         if body.way is not None and found.way(body.way) is None:
             raise Refusal(400, "bad-request", "way: the app has no such way")
         said = body.model_dump(exclude={"digest"})
-        return (await desk.places.put(centre, app, body.digest or found.digest, said, who.name)).view()
+        person = EVERYBODY if who.operator else who.name
+        told = await desk.places.put(centre, app, body.digest or found.digest, said, who.name, person=person)
+        return told.view()
 
     return routes
 

@@ -95,13 +95,13 @@ class AppDesk:
 
     # --- views -------------------------------------------------------------------------------------------------
 
-    async def view(self, app: App, root: str) -> dict[str, Any]:
-        """The API's JSON of an app."""
-        return (await self.views([app], root))[0]
+    async def view(self, app: App, root: str, person: str) -> dict[str, Any]:
+        """The API's JSON of an app, for `person`."""
+        return (await self.views([app], root, person))[0]
 
-    async def views(self, apps: list[App], root: str) -> list[dict[str, Any]]:
-        """The API's JSON of apps; `root` is the path of the API."""
-        places, history = await self.places.known(), await self.broker.runs.runs.history()
+    async def views(self, apps: list[App], root: str, person: str) -> list[dict[str, Any]]:
+        """The API's JSON of apps, for `person`; `root` is the path of the API."""
+        places, history = await self.places.known(person), await self.broker.runs.runs.history()
         found = []
         for app in apps:
             usual = self._usual(app, history.get(app.name, ()))
@@ -133,8 +133,11 @@ class AppDesk:
 
     # --- what a run takes --------------------------------------------------------------------------------------
 
-    async def estimate(self, app: App, inputs: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
-        """What a run with these inputs would take, and what each queue says to it. Spends nothing, asks no centre."""
+    async def estimate(
+        self, app: App, inputs: Mapping[str, Any], chosen: Mapping[str, Any], person: str
+    ) -> dict[str, Any]:
+        """What a run of `person` with these inputs would take, and what each queue says to it. Spends nothing, asks no
+        centre."""
         try:
             parsed = Inputs(app).parse(inputs)
             wanted = wants(app, parsed, chosen)
@@ -146,13 +149,13 @@ class AppDesk:
         data = centredata.names(app, parsed)
         found = self.broker.offers(session_options(wanted, chosen, data))
         view = offer_views.offers(found, self.broker.parts.clock())
-        places = (await self.places.known()).get(app.name, {})
+        places = (await self.places.known(person)).get(app.name, {})
         for offer, shown in zip(found.offers, view["offers"], strict=True):
             known = places.get(offer.centre.id)
             state = "missing" if lacks(offer, data) else known.state if known else "unknown"
             shown |= {"ready": state == "ready", "place": state}
             shown |= {"seconds": wanted.seconds, "cost": expected_cost(offer, wanted.seconds)}
-        best = await self.best(app, found.offers, data)
+        best = await self.best(app, found.offers, person, data)
         recommended = {"centre": best.centre.id, "queue": best.queue.name} if best else None
         return {
             "faults": [],
@@ -166,9 +169,10 @@ class AppDesk:
         """What is wrong where data sets that the inputs name do not lie at `centre` ("" for any centre at all)."""
         return centredata.elsewhere(app, inputs, centredata.lies(app, self.broker.parts.centres.values()), centre)
 
-    async def best(self, app: App, offers: tuple[Offer, ...], data: tuple[str, ...] = ()) -> Offer | None:
-        """The first offer where the app runs, else the first where nobody has looked; where `data` lie in any case."""
-        places = (await self.places.known()).get(app.name, {})
+    async def best(self, app: App, offers: tuple[Offer, ...], person: str, data: tuple[str, ...] = ()) -> Offer | None:
+        """The first offer where the app runs as far as `person` knows, else the first where nobody has looked; where
+        `data` lie in any case."""
+        places = (await self.places.known(person)).get(app.name, {})
         good = [offer for offer in offers if offer.placement is not None and not lacks(offer, data)]
         states = {offer.centre.id: places[offer.centre.id].state for offer in good if offer.centre.id in places}
         ready = [offer for offer in good if states.get(offer.centre.id) == "ready"]

@@ -1,7 +1,8 @@
 """What is known of where apps run: at each centre the newest answer of a look around there (`spawners/apps/probe.py`).
 
-A session looks at its start and tells, the broker looks at centres on its own machine, an operator's doctor looks
-wherever he asks it to. The last word counts. A wrong one costs nobody more than a wrong hint until the next session:
+The broker looks at centres on its own machine, an operator's doctor looks wherever he asks it to: what they say counts
+for everybody. A session looks at its start and tells, but what runs in it is its person's to change: so its word counts
+for that person alone. The last word that counts for somebody is theirs. A wrong one is a wrong hint until the next:
 nothing is refused because of it.
 """
 
@@ -20,6 +21,8 @@ from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 Known = Literal["ready", "missing", "unknown"]
+#: For whom a word of the operators counts.
+EVERYBODY = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,7 @@ class Place:
 
     centre: str
     app: str
+    person: str
     digest: str
     found: Mapping[str, Any]
     by: str
@@ -56,13 +60,16 @@ class Places:
         self.database = database
         self.clock = clock
 
-    async def put(self, centre: str, app: str, digest: str, found: Mapping[str, Any], by: str) -> Place:
-        """Somebody has looked."""
-        place = Place(centre, app, digest, dict(found), by[:255], self.clock())
-        row = {key: getattr(place, key) for key in ("centre", "app", "digest", "found", "by", "seen")}
+    async def put(
+        self, centre: str, app: str, digest: str, found: Mapping[str, Any], by: str, *, person: str = EVERYBODY
+    ) -> Place:
+        """Somebody (`by`) has looked, for everybody or for `person` alone."""
+        place = Place(centre, app, person, digest, dict(found), by[:255], self.clock())
+        row = {key: getattr(place, key) for key in Place.__slots__}
 
         def work(c: Connection) -> None:
-            c.execute(delete(app_places).where(app_places.c.centre == centre, app_places.c.app == app))
+            same = (app_places.c.centre == centre, app_places.c.app == app, app_places.c.person == person)
+            c.execute(delete(app_places).where(*same))
             c.execute(insert(app_places).values(**row))
 
         try:
@@ -71,16 +78,17 @@ class Places:
             await self.database.write(work)
         return place
 
-    async def known(self) -> dict[str, dict[str, Place]]:
-        """By app and centre."""
+    async def known(self, person: str = EVERYBODY) -> dict[str, dict[str, Place]]:
+        """By app and centre: the last word of those that count for `person`."""
+        query = select(app_places).where(app_places.c.person.in_((EVERYBODY, person))).order_by(app_places.c.seen)
 
         def work(c: Connection) -> dict[str, dict[str, Place]]:
             found: dict[str, dict[str, Place]] = {}
-            for row in c.execute(select(app_places)):
+            for row in c.execute(query):
                 found.setdefault(row.app, {})[row.centre] = Place(**row._mapping)
             return found
 
         return await self.database.read(work)
 
 
-__all__ = ["Place", "Places", "unknown"]
+__all__ = ["EVERYBODY", "Place", "Places", "unknown"]

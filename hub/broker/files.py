@@ -16,6 +16,7 @@ from typing import Any
 
 from perijove.hub.broker.identity import Identities
 from perijove.spawners.centre import Centre
+from perijove.spawners.launcher import VERSION as LAUNCHER
 from perijove.spawners.link import Account, LinkError, LinkProblem
 from perijove.spawners.watcher import LinkPool
 
@@ -37,7 +38,10 @@ WORDS = {
     "home-denied": (403, "the centre does not let this account write there"),
     "home-missing": (409, "the account has no home directory at the centre"),
     "changed": (409, "the file was changed while it was read"),
-    "launcher-older": (502, "the launcher installed there is older and moves no files: it needs that of this version"),
+    "launcher-older": (
+        502,
+        f"the launcher installed there is older and moves no files: its operators have to install launcher {LAUNCHER}",
+    ),
     "centre-silent": (503, "the centre cannot be asked for files now"),
     "centre-refuses": (502, "the centre refuses what was asked"),
 }

@@ -116,7 +116,7 @@ class RunDesk:
             self._data_there(app, parsed, str(chosen.get("centre") or ""))
             data = centredata.names(app, parsed)
             options = session_options(wanted, chosen, data) | {"language": language}
-            place = await self._in_own(app, options, {where for where, _ in here.values()}, data)
+            place = await self._in_own(owner, app, options, {where for where, _ in here.values()}, data)
             staging = await self.keeper.staging.plan(owner, here, place["centre"]) or None
             draft = Run(**common, own_session=True, staging=staging, **place)
         try:
@@ -157,7 +157,7 @@ class RunDesk:
             raise BadRequest(away)
 
     async def _in_own(
-        self, app: App, options: dict[str, Any], near: Collection[str] = (), data: tuple[str, ...] = ()
+        self, owner: str, app: App, options: dict[str, Any], near: Collection[str] = (), data: tuple[str, ...] = ()
     ) -> dict[str, Any]:
         """Where a run's own session will be: where the person said, else the best offer where the app runs and its
         `data` lie, and first of those `near`, where files of the person are."""
@@ -166,7 +166,7 @@ class RunDesk:
             offers = self.broker.offers({**options, **prefer}).offers
             nearer = tuple(offer for offer in offers if offer.centre.id in near)
             desk = self.broker.apps
-            best = await desk.best(app, nearer, data) or await desk.best(app, offers, data)
+            best = await desk.best(app, nearer, owner, data) or await desk.best(app, offers, owner, data)
             if best is None:
                 words = f"no centre that is open now can run {app.title.en}: see the offers for the reasons"
                 raise BadRequest([Fault("centre", "app-nowhere", words, {"app": app.name})])
@@ -210,7 +210,7 @@ class RunDesk:
         else:
             wanted = wants(app, run.inputs, {})
             options = dict(run.request) or session_options(wanted, {"centre": run.centre, "language": run.language})
-            values = await self._in_own(app, options)
+            values = await self._in_own(run.owner, app, options)
             del values["attempt"]
             values |= {"staging": anew(run.staging, self.runs.clock())} if run.staging else {}
         if before is not None and before.live and run.own_session:

@@ -369,6 +369,8 @@ app_places = Table(
     metadata,
     Column("centre", String(32), primary_key=True),
     Column("app", String(32), primary_key=True),
+    #: For whom this counts: "" is everybody, for a word of the operators or of the gateway's own look.
+    Column("person", String(255), primary_key=True),
     Column("digest", String(64), nullable=False),
     Column("found", JSON, nullable=False),
     Column("by", String(255), nullable=False),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from perijove.hub.broker.clusters import Clusters
 from perijove.spawners.centre import Centre
+from perijove.spawners.launcher import VERSION as LAUNCHER
 
 if TYPE_CHECKING:
     from perijove.hub.broker.broker import Broker
@@ -57,6 +58,7 @@ def _details(broker: Broker, centre: Centre, holders: Mapping[str, str], stages:
         "failures": worst.count if worst else 0,
         "problem": worst.problem if worst else None,
         "detail": worst.detail if worst else "",
+        "launcher": _launcher(centre, watcher.launcher if watcher else None),
         "commands": watcher.commands if watcher else 0,
         "commands_per_minute": watcher.per_minute() if watcher else 0,
         "sessions": dict(stages),
@@ -65,6 +67,13 @@ def _details(broker: Broker, centre: Centre, holders: Mapping[str, str], stages:
         "drained": drain.view() if drain else None,
         "notice": notice.view() if notice else None,
     }
+
+
+def _launcher(centre: Centre, version: int | None) -> dict[str, Any] | None:
+    """An installed launcher that is older than this gateway's; None: there is none as far as it is known."""
+    if version is None or version >= LAUNCHER:
+        return None
+    return {"version": version, "wanted": LAUNCHER, "path": centre.login.launcher}
 
 
 def tunnels(broker: Broker, centre: str) -> dict[str, int]:

@@ -11,7 +11,7 @@ from perijove.hub.cli.words import N_, _
 from perijove.hub.settings import Settings
 from perijove.spawners.batch import BatchError, BatchProblem
 from perijove.spawners.link import LinkError, LinkProblem
-from perijove.spawners.trialwords import Step, mend_batch, mend_link
+from perijove.spawners.trialwords import Step, mend_batch, mend_launcher, mend_link, older_launcher
 from perijove.spawners.visible import visible
 
 
@@ -50,6 +50,9 @@ def _centre(row: Mapping[str, Any]) -> list[Step]:
             since=visible(row.get("unknown_since"), 40), detail=visible(row.get("detail"), 300)
         )
         steps.append(Step(name, "failed", 0.0, words, _mend(str(row.get("problem")), str(row.get("detail")))))
+    launcher = row.get("launcher") or {}
+    if older := older_launcher(launcher.get("version")):
+        steps.append(Step(name, "advice", 0.0, older, mend_launcher(launcher.get("path"))))
     if row.get("lease") == "nobody":
         words = _("no process of the gateway looks after it")
         steps.append(Step(name, "failed", 0.0, words, _("see the broker's log; restart the gateway")))

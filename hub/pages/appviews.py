@@ -216,7 +216,11 @@ def only_where(answer: Json, app: Json) -> dict[str, Any]:
         if row["ready"] or not good[0]["ready"]
     ):
         best = (
-            {"centre": good[0]["centre"], "queue": good[0]["queue"], "reasons": [{"code": "app-ready", "values": {}}]}
+            {
+                "centre": good[0]["centre"],
+                "queue": good[0]["queue"],
+                "reasons": [{"code": "app-ready", "values": {}}] if good[0]["ready"] else [],
+            }
             if good
             else None
         )

@@ -12,8 +12,9 @@ from perijove.hub.pages.appsapi import AppsApi
 from perijove.hub.pages.context import Site
 from perijove.hub.pages.inputs import fields_of
 from perijove.hub.pages.languages import language_of
+from perijove.hub.pages.runfigures import agreement, figure, plain_words
 from perijove.hub.pages.runs import app_of
-from perijove.hub.pages.runviews import RunView, agreement, figure, plain_words, run_view
+from perijove.hub.pages.runviews import RunView, run_view
 from perijove.hub.pages.views import text_in
 
 

@@ -12,6 +12,7 @@ from perijove.hub.pages.api import Refused
 from perijove.hub.pages.context import Site
 from perijove.hub.pages.formats import Formats
 from perijove.hub.pages.languages import language_of
+from perijove.hub.pages.transfers import transfers_of
 from perijove.hub.pages.views import text_in
 
 
@@ -65,4 +66,5 @@ def routes(router: APIRouter, site: Site) -> None:
             apps = []
         names = {name: text_in(row.get("name"), fmt.language) or name for name, row in centres.items()}
         shown = [DataView(one, fmt, names) for one in catalogue(centres.values(), apps)]
-        return site.page(request, "data.html", {"datasets": shown}, person=person)
+        ways = await transfers_of(api, fmt, centres)
+        return site.page(request, "data.html", {"datasets": shown, "transfers": ways}, person=person)

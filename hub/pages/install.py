@@ -29,6 +29,7 @@ from perijove.hub.pages import (
     sharing,
     signin,
     start,
+    transfers,
     waiting,
 )
 from perijove.hub.pages.api import Refused
@@ -85,6 +86,7 @@ def install_site(app: FastAPI, config: PagesConfig, http: Callable[[], httpx.Asy
         signin,
         home,
         data,
+        transfers,
         clusters,
         start,
         waiting,

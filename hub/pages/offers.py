@@ -13,7 +13,7 @@ from perijove.hub.pages.forecast import Forecast
 from perijove.hub.pages.formats import Formats, moment
 from perijove.hub.pages.offerwords import ELSEWHERE, OTHER_WHY, WHY
 from perijove.hub.pages.startform import DEFAULTS, field_text, query_of
-from perijove.hub.pages.views import centre_name, queue_status, queue_title, text_in
+from perijove.hub.pages.views import centre_name, named, queue_status, queue_title, text_in
 
 Json = Mapping[str, Any]
 #: Offers that are shown at once; the others are folded away. And how many that do not fit are still shown at once.
@@ -87,6 +87,12 @@ class Offer:
         return self.fmt.commas(
             [self.fmt.amount(field, int(found[key])) for key, field in keys.items() if found.get(key)]
         )
+
+    @property
+    def faults(self) -> list[Json]:
+        """Why it does not fit; centres and queues are named as people read them."""
+        found = self.data.get("faults") or ()
+        return [named(fault, self.centres, self.fmt.language, self._centre) for fault in found]
 
     @property
     def _centre(self) -> Json:

@@ -70,6 +70,11 @@ class WatcherView:
         return str(self.data.get("detail") or "")[:500]
 
     @property
+    def launcher(self) -> Json | None:
+        """An installed launcher that is older than this gateway's: its version, the wanted one, and where it is."""
+        return self.data.get("launcher") or None
+
+    @property
     def stages(self) -> list[tuple[str, Look, int]]:
         """How many sessions there are at each stage."""
         counts = self.data.get("sessions") or {}

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
-from perijove.hub.pages.api import Json, Refused
+from perijove.hub.pages.api import Api, Json, Refused
 from perijove.hub.pages.apps import preset_inputs
 from perijove.hub.pages.appsapi import AppsApi
 from perijove.hub.pages.appviews import app_view, only_where
@@ -21,10 +21,11 @@ from perijove.hub.pages.context import Site
 from perijove.hub.pages.formats import Formats
 from perijove.hub.pages.forms import read_form
 from perijove.hub.pages.inputs import fields_of, inputs_of
-from perijove.hub.pages.languages import language_of
+from perijove.hub.pages.languages import Language, language_of
 from perijove.hub.pages.offers import offers_view
 from perijove.hub.pages.people import Person
 from perijove.hub.pages.start import refused_by_rule
+from perijove.hub.pages.views import centre_name, named
 
 #: Characters of inputs in a link.
 LONGEST = 4000
@@ -48,6 +49,27 @@ async def estimated(api: AppsApi, app: Json, inputs: Mapping[str, Any]) -> tuple
     return answer, list(answer.get("faults") or ())
 
 
+async def own_places(api: Api, app: Json, centres: Mapping[str, Json], language: Language) -> list[tuple[str, str]]:
+    """Id and name of the centres where the person's own files may lie; none for an app that reads no file.
+
+    The same as at the broker: an account of one's own. (Where everybody shares one no file is anybody's own.) Whether
+    there is one behind `sudo` only the broker knows.
+    """
+    if not any(one.get("type") == "file" for one in app.get("inputs") or ()):
+        return []
+    mine = {str(row.get("centre")) for row in await api.identities() if row.get("checked")}
+    there = [name for name, row in centres.items() if row.get("identity") in ("self", "sudo") or name in mine]
+    found = [(name, centre_name(name, centres, language)) for name in there]
+    return sorted(found, key=lambda one: one[1])
+
+
+def where_from(run: Json) -> str:
+    """The centre where the files of a run's inputs lie: where it was, unless one did not get there."""
+    waiting = [row for row in run.get("staging") or () if row.get("state") != "done"]
+    source = waiting[0].get("from") or {} if waiting else {}
+    return str(source.get("centre") or run.get("centre") or "")
+
+
 async def form_values(
     site: Site,
     request: Request,
@@ -62,7 +84,7 @@ async def form_values(
     centres, fmt = await api.centres(), Formats(language)
     answer, wrong = await estimated(AppsApi(api), app, inputs)
     names = {str(one["name"]) for one in app.get("inputs") or ()}
-    faults = faults or wrong
+    faults = [named(fault, centres, language) for fault in faults or wrong]
     offers = offers_view(only_where(answer, app), centres, form, fmt) if answer.get("offers") else None
     return {
         "view": app_view(app, language, centres),
@@ -70,6 +92,8 @@ async def form_values(
         "faults": [fault for fault in faults if fault.get("field") not in names],
         "needs": answer.get("needs") or {},
         "offers": offers,
+        "own_places": await own_places(api, app, centres, language),
+        "files_at": form.get("files_at", ""),
         "label": form.get("label", ""),
         "parent": form.get("parent", ""),
         "key": form.get("key") or secrets.token_urlsafe(12),
@@ -92,6 +116,7 @@ def routes(router: APIRouter, site: Site) -> None:
             form = {
                 "parent": parent,
                 "label": str(run.get("label") or ""),
+                "files_at": where_from(run),
                 "place": f"{run.get('centre') or ''}/{run.get('queue') or ''}",
             }
         values = await form_values(site, request, person, app, inputs, form, [])
@@ -117,6 +142,8 @@ def routes(router: APIRouter, site: Site) -> None:
             body: dict[str, Any] = {"app": name, "inputs": inputs, "language": language_of(request).code}
             body |= {"key": form.get("key", "")[:64], "label": form.get("label", "").strip()[:200]}
             body["request"] = {key: value for key, value in (("centre", centre), ("queue", queue)) if value}
+            if form.get("files_at"):
+                body["files_at"] = form["files_at"][:64]
             if form.get("parent"):
                 body |= {"parent": form["parent"][:64], "relation": "rerun"}
             try:

@@ -201,6 +201,15 @@ def centre_name(centre: object, centres: Mapping[str, Json], language: Language)
     return (text_in(found.get("name"), language) if found else "") or str(centre or "")
 
 
+def named(fault: Json, centres: Mapping[str, Json], language: Language, at: Json | None = None) -> dict[str, Any]:
+    """A fault whose values name centres, and queues of the centre `at`, as people read them, not by their ids."""
+    values = dict(fault.get("values") or {})
+    places = {key: centre_name(values[key], centres, language) for key in ("centre", "from", "to") if key in values}
+    if at and "queue" in values:
+        places["queue"] = queue_title(at, str(values["queue"]), language)
+    return {**fault, "values": values | places}
+
+
 def queue_title(centre: Json | None, queue: str, language: Language) -> str:
     """The title of a queue, or its name."""
     found: Json = next((q for q in (centre or {}).get("queues", ()) if q.get("name") == queue), {})

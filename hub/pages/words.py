@@ -262,6 +262,11 @@ FAULTS = {
     "file-cancelled": N_("Bringing “{file}” from {from} to {to} was cancelled."),
     "file-exists": N_("There are too many other files of this name at {to} already: “{file}”."),
     "file-no-account": N_("“{file}” cannot be brought from {from} to {to}: you have no account at one of them."),
+    "file-launcher-older": N_(
+        "“{file}” cannot be brought from {from} to {to}: one of the two moves no files yet. Choose another centre, or "
+        "ask the operators to install the newer launcher there."
+    ),
+    "launcher-older": N_("This centre moves no files yet: its operators have to install a newer launcher."),
     "file-too-many-transfers": N_("“{file}” was not brought: too many of your files were on their way for hours."),
     "price-changed": N_("The price has changed since. Please look at it, and press “Start” if it suits you."),
 }

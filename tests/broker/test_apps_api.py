@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from typing import Any
 
 from broker.harness import Gateway
 from broker.runapi import RunApi, api, app_kind, runs
@@ -54,7 +55,7 @@ async def test_places_are_told_by_those_who_are_there(gateway: Gateway, api: Run
     assert (await api("PUT", "/apps/sums/places/beta", "t-root", json={"way": "magic"})).status_code == 400
     await gateway.open("ada", centre="alpha")
     lacking = {"way": None, "missing": [{"code": "python", "how": {"apt": "python3"}}]}
-    told = await api.ok("PUT", "/apps/sums/places/alpha", json=lacking)
+    told = await api.ok("PUT", "/apps/sums/places/alpha", "t-root", json=lacking)
     assert told["state"] == "missing" and told["missing"][0]["how"] == {"apt": "python3"}
     await api.ok("PUT", "/apps/sums/places/beta", "t-root", json=found)
     places = {one["centre"]: one["state"] for one in (await api.ok("GET", "/apps/sums"))["places"]}
@@ -63,6 +64,28 @@ async def test_places_are_told_by_those_who_are_there(gateway: Gateway, api: Run
     assert estimate["recommended"] == {"centre": "beta", "queue": "cpu"}
     assert {offer["centre"]: offer["ready"] for offer in estimate["offers"]} == {"alpha": False, "beta": True}
     assert (await api.started())["centre"] == "beta", "a run goes where the app is ready"
+
+
+async def states(api: RunApi, token: str) -> dict[str, str]:
+    return {one["centre"]: one["state"] for one in (await api.ok("GET", "/apps/sums", token))["places"]}
+
+
+async def test_what_a_persons_session_found_counts_for_that_person_alone(gateway: Gateway, api: RunApi) -> None:
+    ready: dict[str, Any] = {"way": "python", "missing": []}
+    broken: dict[str, Any] = {"way": None, "missing": [{"code": "python", "how": {"apt": "python3"}}]}
+    await api.ok("PUT", "/apps/sums/places/alpha", "t-root", json=ready)
+    await gateway.open("ada", centre="alpha")
+    await api.ok("PUT", "/apps/sums/places/alpha", "t-ada", json=broken)
+    assert await states(api, "t-ada") == {"alpha": "missing", "beta": "unknown"}
+    for others in ("t-bob", "t-root"):
+        assert await states(api, others) == {"alpha": "ready", "beta": "unknown"}
+        estimate = await api.ok("POST", "/apps/sums/estimate", others, json={"inputs": {}})
+        assert estimate["recommended"]["centre"] == "alpha"
+    estimate = await api.ok("POST", "/apps/sums/estimate", "t-ada", json={"inputs": {}})
+    assert estimate["recommended"]["centre"] == "beta", "not where it is broken for ada"
+    assert (await api.started("t-bob"))["centre"] == "alpha"
+    await api.ok("PUT", "/apps/sums/places/alpha", "t-root", json=ready)
+    assert (await states(api, "t-ada"))["alpha"] == "ready", "an operator's newer word counts for everybody"
 
 
 async def test_an_estimate_says_what_it_takes_or_every_fault(api: RunApi) -> None:

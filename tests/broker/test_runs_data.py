@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest_asyncio
 from broker.harness import Gateway
+from broker.runapi import PRICED, RunApi, api
 from broker.runworld import MANIFEST, Runs, app_kind, report, results, write_app
 from broker.simulated import SimulatedCentre
 from broker.simulated import centre as described
-from broker.test_api import Api
-from broker.test_runs_api import PRICED, ok
 
-__all__ = ["app_kind"]
+__all__ = ["api", "app_kind"]
 ERA5 = {"name": "era5", "title": {"en": "ERA5", "zh": "再分析资料"}, "path": "/data/{account}/era5"}
 DATA = """
 [data.era5]
@@ -50,26 +48,19 @@ async def runs(gateway: Gateway) -> World:
     return world
 
 
-@pytest_asyncio.fixture
-async def api(gateway: Gateway, runs: World) -> AsyncIterator[Api]:
-    one = Api(gateway)
-    yield one
-    await one.client.aclose()
-
-
 def asked(data: str = "era5", **more: Any) -> dict[str, Any]:
     return {"app": "sums", "inputs": {"reads": f"data:{data}"}, **more}
 
 
-async def test_a_run_goes_to_the_centre_where_its_data_lie(api: Api) -> None:
-    assert (await ok(api, "POST", "/runs", status=201, json={"app": "sums", "inputs": {}}))["centre"] == "alpha"
-    made = await ok(api, "POST", "/runs", status=201, json=asked())
+async def test_a_run_goes_to_the_centre_where_its_data_lie(api: RunApi) -> None:
+    assert (await api.ok("POST", "/runs", status=201, json={"app": "sums", "inputs": {}}))["centre"] == "alpha"
+    made = await api.ok("POST", "/runs", status=201, json=asked())
     assert made["centre"] == "beta"
-    made = await ok(api, "POST", "/runs", status=201, json=asked(request={"centre": "beta"}))
+    made = await api.ok("POST", "/runs", status=201, json=asked(request={"centre": "beta"}))
     assert made["centre"] == "beta"
 
 
-async def test_where_they_do_not_lie_it_is_said_which_centres_have_them(api: Api) -> None:
+async def test_where_they_do_not_lie_it_is_said_which_centres_have_them(api: RunApi) -> None:
     answer = await api("POST", "/runs", "t-ada", json=asked(request={"centre": "alpha"}))
     assert answer.status_code == 400
     [fault] = answer.json()["faults"]
@@ -78,26 +69,28 @@ async def test_where_they_do_not_lie_it_is_said_which_centres_have_them(api: Api
     assert (fault["values"]["data_zh"], fault["values"]["known_zh"]) == ("再分析", "beta")
     answer = await api("POST", "/runs", "t-ada", json=asked("lost"))
     assert [one["code"] for one in answer.json()["faults"]] == ["data-nowhere"]
-    assert (await ok(api, "GET", "/runs"))["runs"] == []
+    assert (await api.ok("GET", "/runs"))["runs"] == []
 
 
-async def test_nor_does_such_a_run_go_into_a_session_elsewhere_or_is_it_replayed_there(api: Api, runs: World) -> None:
-    other = await ok(api, "POST", "/runs", status=201, json={"app": "sums", "inputs": {}})
+async def test_nor_does_such_a_run_go_into_a_session_elsewhere_or_is_it_replayed_there(
+    api: RunApi, runs: World
+) -> None:
+    other = await api.ok("POST", "/runs", status=201, json={"app": "sums", "inputs": {}})
     live = await runs.with_session(other["id"])
     answer = await api("POST", "/runs", "t-ada", json=asked(session=live.session))
     assert [one["code"] for one in answer.json()["faults"]] == ["data-elsewhere"]
-    made = await ok(api, "POST", "/runs", status=201, json=asked())
+    made = await api.ok("POST", "/runs", status=201, json=asked())
     said = {"report": report("done", ("done",), results=results(3.0)), "folder": "/home/ada/runs/x"}
-    await ok(api, "PUT", f"/runs/{made['id']}/report", json=said)
+    await api.ok("PUT", f"/runs/{made['id']}/report", json=said)
     answer = await api("POST", f"/runs/{made['id']}/replay", "t-ada", json={"centre": "alpha"})
     assert [one["code"] for one in answer.json()["faults"]] == ["data-elsewhere"]
 
 
-async def test_an_estimate_recommends_where_they_lie_and_faults_a_centre_without(api: Api) -> None:
-    said = await ok(api, "POST", "/apps/sums/estimate", json={"inputs": asked()["inputs"]})
+async def test_an_estimate_recommends_where_they_lie_and_faults_a_centre_without(api: RunApi) -> None:
+    said = await api.ok("POST", "/apps/sums/estimate", json={"inputs": asked()["inputs"]})
     assert said["recommended"] == {"centre": "beta", "queue": "cpu"}
     assert {one["centre"]: one["place"] for one in said["offers"]} == {"alpha": "missing", "beta": "unknown"}
-    said = await ok(api, "POST", "/apps/sums/estimate", json={**_inputs(), "request": {"centre": "alpha"}})
+    said = await api.ok("POST", "/apps/sums/estimate", json={**_inputs(), "request": {"centre": "alpha"}})
     assert [one["code"] for one in said["faults"]] == ["data-elsewhere"] and said["offers"] == []
 
 
@@ -105,8 +98,8 @@ def _inputs() -> dict[str, Any]:
     return {"inputs": asked()["inputs"]}
 
 
-async def test_an_app_says_where_its_data_lie(api: Api) -> None:
-    data = {one["name"]: one for one in (await ok(api, "GET", "/apps/sums"))["data"]}
+async def test_an_app_says_where_its_data_lie(api: RunApi) -> None:
+    data = {one["name"]: one for one in (await api.ok("GET", "/apps/sums"))["data"]}
     place = {"centre": "beta", "name": {"en": "Beta", "zh": "beta"}, "path": str(Path(ERA5["path"]))}  # type: ignore[arg-type]
     assert data["era5"]["lies"] == [place]
     assert data["lost"]["lies"] == []

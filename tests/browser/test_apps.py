@@ -177,6 +177,28 @@ def test_a_form_says_faults_and_costs_while_one_types_and_shows_what_counts(
     assert not visitor.errors
 
 
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_where_own_files_lie_is_chosen_with_the_keyboard_once_there_is_one(
+    filled: Any, visit: Callable[..., Any], lang: str
+) -> None:
+    visitor = visit(f"{filled.url}{ROOT}apps/variants/run?lang={lang}", lang=lang)
+    page, label = visitor.page, {"en": "Where your own files lie", "zh": "您自己的文件在哪里"}[lang]
+    where = page.get_by_label(label)
+    expect(where).to_be_hidden()
+    page.fill("#i-reads-path", "reads/sample 1.fastq.gz")
+    expect(where).to_be_visible()
+    where.focus()
+    page.keyboard.press("ArrowDown")
+    assert where.input_value() in filled.broker.centres
+    for width in (1280, 320):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert not visitor.faults()
+        visitor.shot(f"files-at-{lang}-{width}")
+    page.fill("#i-reads-path", "")
+    expect(where).to_be_hidden()
+    assert not visitor.errors
+
+
 def test_a_live_page_follows_the_run_to_its_pictures(filled: Any, visit: Callable[..., Any]) -> None:
     page = visit(filled.url + ROOT + "runs/running").page
     row = filled.broker.apps.runs["running"]

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import httpx
+import pytest
+from click.testing import CliRunner
+from perijove.hub.cli import api, main
 from perijove.hub.datasets import catalogue
 
 ERA5 = {
@@ -35,3 +40,34 @@ def test_a_data_set_lies_at_each_centre_that_has_it_and_is_read_by_the_apps_that
 def test_without_apps_there_are_the_centres_own() -> None:
     assert [one.name for one in catalogue(CENTRES, [])] == ["era5"]
     assert catalogue([], []) == []
+
+
+def test_ones_files_on_their_way_are_listed_and_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str]] = []
+    row = {
+        "id": "t1", "from": {"centre": "alpha", "path": "a\x1b[2J.nc"}, "to": {"centre": "beta", "path": "b.nc"},
+        "state": "running", "total": 400, "moved": 100, "problem": {"code": "centre-silent", "message": "no answer"},
+    }  # fmt: skip
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append((request.method, request.url.path.rpartition("/v1")[2]))
+        return httpx.Response(200, json=row | {"state": "cancelling"} if request.method == "DELETE" else listed)
+
+    class Doubled(api.Api):
+        def __init__(self, url: str, token: str) -> None:
+            super().__init__(url, token, httpx.MockTransport(answer))
+
+    def run(*arguments: str) -> str:
+        result = CliRunner().invoke(main, ["data", *arguments], env={"PERIJOVE_TOKEN": "a-token-of-a-test"})
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    monkeypatch.setattr(api, "Api", Doubled)
+    listed: dict[str, Any] = {"transfers": [row]}
+    text = run("transfers")
+    assert "on its way: no answer" in text and "25 %" in text and "\x1b" not in text
+    assert json.loads(run("transfers", "--json")) == [row]
+    assert run("cancel", "t1") == "t1: being cancelled\n"
+    assert asked[-1] == ("DELETE", "/transfers/t1")
+    listed["transfers"] = []
+    assert run("transfers") == "none of your files is on its way\n"

@@ -183,3 +183,12 @@ def test_what_the_gateway_says_is_part_of_the_report(settings: Settings, tmp_pat
     found = json.loads(run("--config", file, "--no-job", "--json").stdout)
     assert [step["state"] for step in found["gateway"]] == ["skipped"]
     assert "the gateway that runs" in run("--config", file, "--no-job").stdout
+
+
+def test_an_older_launcher_at_a_centre_is_advice(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+    (settings.state_dir / "broker.token").write_text("a-token-of-a-test")
+    old = {"id": "wuxi", "answering": True, "lease": "here", "launcher": {"version": 2, "wanted": 3, "path": "/opt/l"}}
+    asked(monkeypatch, httpx.Response(200, json={"watchers": [old, {"id": "new", "launcher": None}]}))
+    steps = running.check(settings)
+    assert [(step.name, step.state) for step in steps] == [("gateway", "ok"), ("wuxi", "advice")]
+    assert "launcher 2 is installed" in steps[1].detail and "launcher.py /opt/l" in steps[1].mend

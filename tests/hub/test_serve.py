@@ -11,8 +11,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
+from harness.basics import settings_in
 from perijove.hub import proxy
 from perijove.hub.children import Child, Plan, StartFailed
 from perijove.hub.locks import exclusive
@@ -57,6 +59,43 @@ async def child(tmp_path: Path, free_port: int) -> AsyncIterator[Child]:
 
 def pid_of(child: Child) -> int:
     return int(child.plan.pid_file.read_text())
+
+
+async def test_no_link_to_a_shared_run_gets_into_the_proxys_log(tmp_path: Path, eventually: Eventually) -> None:
+    """With the real proxy, whose broker is away."""
+    token = "kYv_3-xQ0aZ1bY2cX3dW4eV5fU6gT7hS8iR9jQ0kP1l"
+    settings = settings_in(tmp_path)
+    made = Child(plans(settings, tmp_path / "perijove.toml")[0])
+    await made.start()
+    headers = {"Authorization": f"token {settings.secret('proxy.token')}"}
+    try:
+        async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
+            routes = f"{settings.proxy_api_url}/api/routes/services/perijove"
+            answer = await client.post(routes, headers=headers, json={"target": "http://127.0.0.1:9"})
+            assert answer.status_code == 201
+            for end in ("", "/files/a.png?x=1"):
+                shared = f"http://127.0.0.1:{settings.proxy_port}/services/perijove/shared/{token}{end}"
+                assert (await client.get(shared)).status_code == 503
+
+        async def logged() -> bool:
+            return made.plan.log.read_text().count("/services/perijove/shared/[secret]") >= 2
+
+        await eventually(logged)
+    finally:
+        await made.stop()
+    text = made.plan.log.read_text()
+    assert "503 GET /services/perijove/shared/[secret]/files/a.png" in text and token not in text
+
+
+async def test_a_line_that_is_too_long_to_be_cleaned_is_left_out(tmp_path: Path, free_port: int) -> None:
+    script = f"print('a' * {3 << 20} + 'secret')\nprint('a secret')\n" + SERVER
+    url, argv = f"http://127.0.0.1:{free_port}/", [sys.executable, "-c", script, str(free_port)]
+    log, pid = tmp_path / "one.log", tmp_path / "one.pid"
+    made = Child(Plan("one", argv, dict(os.environ), url, log, pid, clean=lambda line: line.replace("secret", "***")))
+    await made.start()
+    await made.stop()
+    lines = log.read_text().splitlines()
+    assert lines[-2:] == ["a ***", "up"] and "[a line that is too long]" in lines and "secret" not in log.read_text()
 
 
 async def test_a_child_that_was_killed_is_started_again(child: Child, eventually: Eventually) -> None:

@@ -58,6 +58,8 @@ class FakeBroker:
     old: bool = False
     #: What a centre's answer is changed by.
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    #: Files on their way between centres.
+    transfers: list[dict[str, Any]] = field(default_factory=list)
     #: Apps and runs.
     apps: fakeapps.FakeApps = field(default_factory=fakeapps.FakeApps)
 
@@ -288,9 +290,36 @@ def _api(app: FastAPI, broker: FakeBroker) -> None:
 
     _cluster_api(app, broker)
 
+    _transfers(app, broker)
+
     @app.get(f"{API}/identities")
     async def identities() -> Any:
         return {"identities": broker.identities}
+
+
+def _transfers(app: FastAPI, broker: FakeBroker) -> None:
+    def mine(request: Request, transfer: str = "") -> list[dict[str, Any]]:
+        return [row for row in broker.transfers if row["owner"] == _owner(request) and transfer in ("", row["id"])]
+
+    @app.get(f"{API}/transfers")
+    async def transfers(request: Request) -> Any:
+        return {"transfers": mine(request)}
+
+    @app.get(f"{API}/transfers/{{transfer}}")
+    async def one(request: Request, transfer: str) -> Any:
+        return next(iter(mine(request, transfer)), error(404, "no-transfer"))
+
+    @app.delete(f"{API}/transfers/{{transfer}}")
+    async def cancel(request: Request, transfer: str) -> Any:
+        for row in mine(request, transfer):
+            row["state"] = "cancelling"
+        return next(iter(mine(request, transfer)), error(404, "no-transfer"))
+
+    @app.post(f"{API}/transfers", status_code=201)
+    async def stage(request: Request, body: dict[str, Any]) -> Any:
+        row = {"id": f"t{len(broker.transfers)}", "owner": _owner(request), **body, "state": "waiting", "moved": 0}
+        broker.transfers.insert(0, row | {"total": None, "problem": None, "created": datetime.now(UTC).isoformat()})
+        return row
 
 
 def _cluster_api(app: FastAPI, broker: FakeBroker) -> None:

@@ -172,3 +172,13 @@ async def test_what_is_not_there_is_not_found(operator: httpx.AsyncClient, world
     assert (await operator.post("operator/centres/nowhere/drain", data=form(world, do="drain"))).status_code == 404
     big = form(world, note="x" * 70_000)
     assert (await operator.post("operator/centres/tianjin/drain", data=big)).status_code == 413
+
+
+async def test_an_older_launcher_is_shown_with_the_command_that_installs_it(world: Any) -> None:
+    operator: httpx.AsyncClient = world.browser("operator")
+    first = next(iter(world.broker.centres))
+    assert "launcher.py" not in (await operator.get(f"operator/centres/{first}")).text
+    world.broker.watchers[first] = {"launcher": {"version": 2, "wanted": 3, "path": "/opt/<l>"}}
+    text = (await operator.get(f"operator/centres/{first}")).text
+    assert "Launcher 2 is installed, this gateway wants 3." in text
+    assert "install -o root -g root -m 755 launcher.py /opt/&lt;l&gt;" in text

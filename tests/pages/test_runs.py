@@ -10,7 +10,8 @@ import pytest
 from pages import fakeapps
 from perijove.hub.pages.formats import Formats
 from perijove.hub.pages.languages import languages
-from perijove.hub.pages.runviews import figure
+from perijove.hub.pages.runfigures import figure
+from perijove.spawners.described import Text
 
 HOST = "http://gateway.test"
 HOSTILE = "\"><script>alert(1)</script>'"
@@ -208,6 +209,56 @@ async def test_a_run_is_run_again_with_one_value_changed(alice: httpx.AsyncClien
     assert (made["parent"], made["relation"], made["inputs"]["smooth"]) == ("done", "rerun", 31)
 
 
+async def test_a_run_says_where_ones_own_files_lie(alice: httpx.AsyncClient, world: Any, apps: Any) -> None:
+    apps.names = ["climate", "variants"]
+    text = (await alice.get("apps/variants/run")).text
+    assert '<label class="form-label" for="f-files-at">Where your own files lie</label>' in text
+    offered = re.findall(r'<option value="(\w*)"( selected)?>([^<]*)</option>', text.partition('id="f-files-at"')[2])
+    assert offered[0] == ("", "", "At the centre where the run will be")
+    assert ("small", "", "Small centre") in offered and not any(chosen for _, chosen, _ in offered)
+    inputs = {"in.reads.path": "my reads.fastq", "place": "small/work", "files_at": "tianjin", "key": "k1"}
+    inputs |= {"in.expert": "no", "in.callers.bcftools": "1"}
+    assert (await alice.post("apps/variants/run", data=inputs | {"_xsrf": world.xsrf()})).status_code == 303
+    what, body = apps.asked[-1]
+    assert (what, body["files_at"], body["request"]["centre"]) == ("begin", "tianjin", "small")
+    plain = inputs | {"files_at": "", "key": "k2", "_xsrf": world.xsrf()}
+    assert (await alice.post("apps/variants/run", data=plain)).status_code == 303
+    assert "files_at" not in apps.asked[-1][1], "what is at the run's centre is not said"
+
+
+async def test_only_centres_with_an_account_of_ones_own_hold_own_files(
+    alice: httpx.AsyncClient, world: Any, apps: Any
+) -> None:
+    async def offered() -> set[str]:
+        text = (await alice.get("apps/variants/run")).text.partition('id="f-files-at"')[2].partition("</select>")[0]
+        return set(re.findall(r'<option value="(\w+)"', text))
+
+    everywhere = await offered()
+    world.broker.facts["small"] = {"identity": "community"}
+    assert await offered() == everywhere - {"small"}
+    world.broker.facts["small"] = {"identity": "key"}
+    assert await offered() == everywhere - {"small"}
+    world.broker.identities = [{"centre": "small", "account": "a", "checked": "2026-01-01T00:00:00+00:00"}]
+    assert await offered() == everywhere
+
+
+async def test_a_run_again_knows_where_its_files_lie(alice: httpx.AsyncClient, apps: Any) -> None:
+    other = {"app": "variants", "inputs": {"reads": "a.fastq"}, "centre": "small"}
+    apps.add(id="before", **other)
+    lost = {"state": "failed", "from": {"centre": "tianjin", "path": "a.fastq"}}
+    apps.add(id="stuck", **other | {"centre": "tianjin"}, staging=[lost | {"from": {"centre": "small"}}])
+    for run in ("before", "stuck"):
+        text = (await alice.get("apps/variants/run", params={"parent": run})).text
+        assert '<option value="small" selected>' in text, run
+
+
+async def test_why_a_file_was_not_brought_names_centres_as_people_do(alice: httpx.AsyncClient, apps: Any) -> None:
+    values = {"file": "a.nc", "from": "small", "to": "nowhere", "reason": "gone"}
+    fault = {"field": "source", "code": "file-no-file", "message": "", "values": values}
+    apps.add(id="lost", state="failed", problem=[fault])
+    assert "no longer at Small centre:" in (await alice.get("runs/lost")).text
+
+
 async def test_a_replay_asks_for_a_centre_where_the_app_is_ready(
     alice: httpx.AsyncClient, world: Any, apps: Any
 ) -> None:
@@ -334,3 +385,16 @@ async def test_a_link_that_allows_it_leads_to_the_form_with_its_inputs(world: An
 )
 def test_results_are_written_with_the_digits_that_matter(value: Any, words: str) -> None:
     assert figure(Formats(languages()["en"]), value) == words
+
+
+async def test_a_run_names_its_centre_and_queue_as_people_do(
+    alice: httpx.AsyncClient, apps: Any, federation: Any
+) -> None:
+    apps.add(id="done", centre="tianjin", queue="compute")
+    queue = next(one for one in federation.broker.centres["tianjin"].queues if one.name == "compute")
+    titled = queue.model_copy(update={"title": Text(en="Whole nodes", zh="整节点")})
+    centre = federation.broker.centres["tianjin"]
+    federation.broker.centres["tianjin"] = centre.model_copy(update={"queues": (titled,)})
+    text = (await alice.get("runs/done")).text
+    assert "<dt>Queue</dt><dd>Whole nodes</dd>" in text and "<dt>Centre</dt><dd>NSCC Tianjin</dd>" in text
+    assert "整节点" in (await alice.get("runs/done?lang=zh")).text

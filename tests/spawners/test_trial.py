@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from perijove.spawners.apps import skeleton
 from perijove.spawners.centre import Centre, parse
+from perijove.spawners.launcher import VERSION as LAUNCHER
 from perijove.spawners.link import Account, Link, LinkError, LinkProblem
 from perijove.spawners.link_local import LocalLink
 from perijove.spawners.localqueue import LocalQueue
@@ -59,6 +60,24 @@ async def test_a_centre_that_works_passes_every_step(folder: Path) -> None:
     assert "failed" not in told.values(), [str(step) for step in steps.values()]
     assert told["tunnel"] == told["cleanup"] == "ok"
     assert "jupyterhub 6" in steps["environment"].detail
+
+
+class OldLink(LocalLink):
+    """To a centre where the launcher of a version before is installed."""
+
+    async def launch(self, request: dict[str, Any], *, timeout: float = 30.0) -> dict[str, Any]:  # noqa: ASYNC109
+        return {**await super().launch(request, timeout=timeout), "version": LAUNCHER - 1}
+
+
+async def test_an_older_launcher_is_said_with_what_installs_the_new_one(folder: Path) -> None:
+    centre = parse(description(folder))
+    steps = {step.name: step for step in await Trial(centre, OldLink(centre, Account()), job=False).run()}
+    step = steps["launcher"]
+    assert step.state == "advice" and steps["programs"].state == "ok", "it goes on: only files need the new one"
+    assert f"launcher {LAUNCHER - 1} is installed, this gateway wants {LAUNCHER}" in step.detail
+    assert "install -o root -g root -m 755 launcher.py /usr/local/bin/perijove-launcher" in step.mend
+    now = {step.name: step for step in await Trial(centre, LocalLink(centre, Account()), job=False).run()}
+    assert (now["launcher"].state, now["launcher"].mend) == ("ok", "")
 
 
 def with_an_app(folder: Path, code: str) -> dict[str, Any]:

@@ -40,6 +40,12 @@ function conditions(form) {
       .filter((field) => !["radio", "checkbox"].includes(field.type) || field.checked).map((field) => field.value);
     part.hidden = values.at(-1) !== part.dataset.equals;
   }
+  // Where own files lie matters only if there is one.
+  const where = form.querySelector("[data-own-files]");
+  if (where) where.hidden = ![...form.querySelectorAll('[name^="in."][name$=".path"]')].some((path) => {
+    const own = form.querySelector(`[name="${CSS.escape(path.name.slice(0, -5))}"][value="own"]`);
+    return path.value.trim() && (!own || own.checked) && !path.closest("[data-shown-if][hidden]");
+  });
 }
 
 function faults(form, estimate) {
@@ -81,7 +87,7 @@ export function runForm(form) {
       if (own) own.checked = Boolean(event.target.value) || own.checked;
     }
     conditions(form);
-    if (event.target.name === "label") return;
+    if (["label", "files_at"].includes(event.target.name)) return;
     clearTimeout(timer);
     timer = setTimeout(ask, 300);
   });
