@@ -15,7 +15,7 @@ from perijove.hub.pages import charts
 from perijove.hub.pages.formats import Formats, moment
 
 #: Seconds within which a start counts as being at once.
-AT_ONCE = 60
+AT_ONCE = 90
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,8 @@ class Forecast:
             return _("the centre's own estimate")
         week = ngettext("from {count} start this week", "from {count} starts this week", self.count)
         days = ngettext("from {count} start in {days} days", "from {count} starts in {days} days", self.count)
-        text = (week if self.days == 7 else days).format(count=fmt.number(self.count), days=self.days)
+        day = ngettext("from {count} start in the last day", "from {count} starts in the last day", self.count)
+        text = {1: day, 7: week}.get(self.days, days).format(count=fmt.number(self.count), days=self.days)
         return _("{basis}, and the centre's own estimate").format(basis=text) if self.evidence == "both" else text
 
     def bar(self, end: int) -> charts.Bar:

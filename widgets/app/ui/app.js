@@ -84,7 +84,7 @@ async function draw(el, base) {
   const back = ways.length ? h("nav", { class: "pja-Ways", "aria-label": _("Back to the gateway") }, ways.map(([address, words]) => h("a", { href: address }, words))) : "";
   const lack = facts.found.way === null && facts.found.missing?.length ? missing(say, facts) : "";
   const root = h("div", { class: "pja", lang: fmt.tag },
-    h("header", { class: "pja-Top" }, back, h("h1", {}, text(app.question)), h("p", { class: "pja-Lead" }, text(app.about)), h("p", { class: "pja-quiet" }, [where, ends, text(app.limits)].filter(Boolean).join(" · "))),
+    h("header", { class: "pja-Top" }, back, h("h1", {}, text(app.question)), h("p", { class: "pja-Lead" }, text(app.about)), h("p", { class: "pja-quiet" }, [where, ends].filter(Boolean).join(" · ")), text(app.limits) ? h("p", { class: "pja-quiet" }, text(app.limits)) : ""),
     lack, form.node, runs, earlier);
   el.replaceChildren(root);
   // What goes on is shown again to who comes back.
