@@ -84,7 +84,9 @@ class Forecast:
         """What it rests on, e.g. "from 84 starts this week"."""
         _, ngettext = fmt.language.gettext, fmt.language.ngettext
         if not self.known:
-            return _("no starts recorded here yet") if self.at_once else _("no starts recorded here yet: the range is wide")
+            if self.at_once:
+                return _("no starts recorded here yet")
+            return _("no starts recorded here yet: the range is wide")
         if self.evidence == "centre":
             return _("the centre's own estimate")
         week = ngettext("from {count} start this week", "from {count} starts this week", self.count)
