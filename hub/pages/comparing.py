@@ -65,6 +65,7 @@ def rows_of(found: Json, a: RunView, b: RunView) -> dict[str, Any]:
         "same": [row for row in inputs if not row[3]],
         "numbers": numbers,
         "figures": figures,
+        "alts": {figure["src"]: figure["alt"] for view in (a, b) for figure in view.figures},
         "agreement": agreement(found.get("agreement"), fmt),
     }
 

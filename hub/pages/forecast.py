@@ -10,8 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
+from perijove.hub.offers.forecast import FEWEST
 from perijove.hub.pages import charts
 from perijove.hub.pages.formats import Formats, moment
+
+#: Seconds within which a start counts as being at once.
+AT_ONCE = 90
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +63,22 @@ class Forecast:
         """It rests on something."""
         return self.evidence in ("history", "centre", "both", "warm")
 
+    @property
+    def at_once(self) -> bool:
+        """There is room now, and no history of its own says that there is a wait all the same.
+
+        The ends of such a range are a policy for the worst case; told to a person they would be a wait that nobody has.
+        """
+        trusted = self.evidence in ("history", "both") and self.count >= FEWEST
+        return not trusted and self.middle[1] <= AT_ONCE
+
     def range_words(self, fmt: Formats) -> str:
         """The range, e.g. "usually 2–10 min"."""
         _ = fmt.language.gettext
         if self.evidence == "warm":
             return _("at once")
+        if self.at_once:
+            return _("usually at once")
         text = _("usually {range}") if self.evidence in ("history", "both") else _("perhaps {range}")
         return text.format(range=fmt.reach(self.low, self.high))
 
@@ -71,14 +86,17 @@ class Forecast:
         """What it rests on, e.g. "from 84 starts this week"."""
         _, ngettext = fmt.language.gettext, fmt.language.ngettext
         if not self.known:
-            return _("no experience yet, so the range is wide")
+            if self.at_once:
+                return _("no starts recorded here yet")
+            return _("no starts recorded here yet: the range is wide")
         if self.evidence == "warm":
             return _("a job is kept ready there")
         if self.evidence == "centre":
             return _("the centre's own estimate")
         week = ngettext("from {count} start this week", "from {count} starts this week", self.count)
         days = ngettext("from {count} start in {days} days", "from {count} starts in {days} days", self.count)
-        text = (week if self.days == 7 else days).format(count=fmt.number(self.count), days=self.days)
+        day = ngettext("from {count} start in the last day", "from {count} starts in the last day", self.count)
+        text = {1: day, 7: week}.get(self.days, days).format(count=fmt.number(self.count), days=self.days)
         return _("{basis}, and the centre's own estimate").format(basis=text) if self.evidence == "both" else text
 
     def bar(self, end: int) -> charts.Bar:
@@ -109,11 +127,18 @@ class Progress:
         """Where we are on it."""
         return round(charts.WIDTH * min(self.elapsed, self.end) / self.end, 1)
 
+    @property
+    def at_once(self) -> bool:
+        """It is expected any moment: there is nothing to show on an axis."""
+        return self.forecast.at_once and self.elapsed <= AT_ONCE
+
     def words(self, fmt: Formats) -> str:
         """Where we are, in a sentence."""
         _ = fmt.language.gettext
+        if self.at_once:
+            return _("There is room now: such jobs usually start at once.")
         if not self.forecast.known:
-            return _("There is no experience yet of how long this takes here.")
+            return _("No starts are recorded here yet, so nobody can say how long this takes.")
         if self.elapsed > self.forecast.high:
             return _("This takes longer than forecast: nine of ten such starts are quicker.")
         if self.elapsed > self.forecast.middle[1]:

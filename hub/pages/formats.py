@@ -131,6 +131,8 @@ class Formats:
         """From `low` to `high` micro-credits."""
         if self.credit(low) == self.credit(high):
             return self.money(high)
+        if low < 50:  # it would be written as nothing
+            return self.language.gettext("at most {price}").format(price=self.money(high))
         return self.language.gettext("{low} to {high} credits").format(low=self.credit(low), high=self.credit(high))
 
     def time(self, value: datetime) -> str:

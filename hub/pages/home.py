@@ -7,6 +7,8 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
+from perijove.hub.pages.appsapi import AppsApi
+from perijove.hub.pages.appviews import app_view
 from perijove.hub.pages.board import board, short_names
 from perijove.hub.pages.clusters import clusters_of
 from perijove.hub.pages.context import Site
@@ -19,20 +21,22 @@ from perijove.hub.pages.presets import presets
 from perijove.hub.pages.runs import latest
 from perijove.hub.pages.views import PENDING, session_view
 
-#: Ended sessions that the home page lists.
-ENDED = 20
+#: Ended sessions and apps that the home page lists.
+ENDED, APPS = 20, 3
 
 
 async def session_lists(site: Site, request: Request, person: Person) -> dict[str, Any]:
     """What the home page shows."""
     api, language = site.api(person), language_of(request)
     centres = await api.centres()
-    views = [session_view(row, language, centres, site.config.base_url) for row in await api.sessions(person.name)]
+    apps, rows = await AppsApi(api).apps(), await api.sessions(person.name)
+    views = [session_view(row, language, centres, site.config.base_url, apps) for row in rows]
     ended = [view for view in views if not view.live]
     urls = {str(view.data.get("id")): view.url for view in views}
     clusters = await clusters_of(api, person.name, urls, language)
     shown: dict[str, Any] = {"live": [view for view in views if view.live], "clusters": clusters}
     shown |= {"ended": ended[:ENDED], "more": len(ended) > ENDED}
+    shown["apps"] = [app_view(row, language, centres) for row in apps[:APPS]]
     shown["runs"] = await latest(site, person, language, centres)
     return shown | {"centres": short_names(board(centres, Formats(language))), "presets": presets(centres.values())}
 

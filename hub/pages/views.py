@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -32,6 +32,8 @@ class SessionView:
     centres: Mapping[str, Json]
     base_url: str
     now: datetime
+    #: The apps of the gateway by name, for the titles of their sessions.
+    apps: Mapping[str, Json] = field(default_factory=dict)
 
     @property
     def stage(self) -> str:
@@ -95,6 +97,21 @@ class SessionView:
     def centre(self) -> str:
         """The centre's name."""
         return centre_name(self.data.get("centre"), self.centres, self.language)
+
+    @property
+    def title(self) -> str:
+        """What a person calls it: the app, or the centre where it runs."""
+        return self.app_title or self.centre
+
+    @property
+    def beside(self) -> str:
+        """What stands beside its title to tell it from others: an app's centre, or the server's name."""
+        return self.centre if self.app_title else str(self.data.get("server") or "")
+
+    @property
+    def app_title(self) -> str:
+        """The title of the app that it shows; "" for any other session, and for an app that is gone."""
+        return text_in((self.apps.get(app_of(self.data)) or {}).get("title"), self.language)
 
     @property
     def url(self) -> str:
@@ -183,9 +200,19 @@ class SessionView:
         return again.elsewhere(self.data)
 
 
-def session_view(data: Json, language: Language, centres: Mapping[str, Json], base_url: str) -> SessionView:
+def session_view(
+    data: Json, language: Language, centres: Mapping[str, Json], base_url: str, apps: Iterable[Json] = ()
+) -> SessionView:
     """`data` as pages show it now."""
-    return SessionView(data, language, centres, base_url, datetime.now(UTC))
+    return SessionView(
+        data, language, centres, base_url, datetime.now(UTC), {str(app.get("name")): app for app in apps}
+    )
+
+
+def app_of(data: Json) -> str:
+    """The name of the app that a session was started for; "" for none."""
+    options = (data.get("request") or {}).get("options") if data.get("kind") == "app" else None
+    return str((options or {}).get("app") or "")
 
 
 def text_in(words: Any, language: Language) -> str:

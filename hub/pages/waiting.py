@@ -8,11 +8,12 @@ from urllib.parse import quote
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 from perijove.hub.pages.api import Api, Json, Refused
+from perijove.hub.pages.appsapi import AppsApi
 from perijove.hub.pages.context import Site
 from perijove.hub.pages.languages import language_of
 from perijove.hub.pages.news import fresh
 from perijove.hub.pages.people import Person
-from perijove.hub.pages.views import queue_title, session_view
+from perijove.hub.pages.views import app_of, queue_title, session_view
 
 #: Seconds for which one fragment request waits for news; well below any proxy's patience.
 WAIT = 20
@@ -24,7 +25,8 @@ async def session_values(site: Site, request: Request, person: Person, row: Json
     """What the page of a session shows."""
     language = language_of(request)
     centres = await site.api(person).centres()
-    view = session_view(row, language, centres, site.config.base_url)
+    apps = await AppsApi(site.api(person)).apps() if app_of(row) else []
+    view = session_view(row, language, centres, site.config.base_url, apps)
     queue = queue_title(centres.get(str(row.get("centre"))), str(row.get("queue") or ""), language)
     other = await _other(site.api(person), person, row, request.query_params.get("instead", ""))
     instead = session_view(other, language, centres, site.config.base_url) if other else None

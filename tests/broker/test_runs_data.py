@@ -72,9 +72,7 @@ async def test_where_they_do_not_lie_it_is_said_which_centres_have_them(api: Run
     assert (await api.ok("GET", "/runs"))["runs"] == []
 
 
-async def test_nor_does_such_a_run_go_into_a_session_elsewhere_or_is_it_replayed_there(
-    api: RunApi, runs: World
-) -> None:
+async def test_such_a_run_goes_into_no_session_elsewhere_and_is_not_replayed_there(api: RunApi, runs: World) -> None:
     other = await api.ok("POST", "/runs", status=201, json={"app": "sums", "inputs": {}})
     live = await runs.with_session(other["id"])
     answer = await api("POST", "/runs", "t-ada", json=asked(session=live.session))

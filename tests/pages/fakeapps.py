@@ -66,7 +66,7 @@ def app(name: str) -> App:
 def app_json(name: str, places: Mapping[str, dict[str, Any]], root: str = "") -> dict[str, Any]:
     """An app as the API shows it."""
     usual = {"seconds": 20.0, "price_low": 10_000, "price_high": 90_000} if name == "climate" else {}
-    return app_view(app(name), root, [{"centre": centre} | place for centre, place in places.items()], usual)
+    return app_view(app(name), root, [{"centre": centre} | place for centre, place in places.items()], usual, ())
 
 
 def report(seed: int = 0, **more: Any) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from urllib.parse import unquote
 import httpx
 import pytest
 from pages.fakeapps import app_json
+from perijove.hub.pages.forecast import Forecast
+from perijove.hub.pages.formats import Formats
 from perijove.hub.pages.inputs import fields_of, inputs_of
 from perijove.hub.pages.languages import languages
 
@@ -216,3 +218,33 @@ def test_a_form_says_each_kind_of_input_and_leaves_out_what_is_not_asked_for() -
     fields = {field.name: field for field in fields_of(app, {"callers": ["freebayes"]}, languages()["en"])}
     assert fields["quality"].condition == ("in.expert", "yes")
     assert [chosen for _value, _words, chosen in fields["callers"].choices] == [False, True]
+
+
+async def test_a_session_is_called_after_its_app(alice: httpx.AsyncClient, federation: Any, apps: Any) -> None:
+    row = federation.broker.add("alice", kind="app", server="climate", request={"options": {"app": "climate"}})
+    for address in (f"sessions/{row['id']}", ""):
+        text = (await alice.get(address)).text
+        assert "Climate scenarios" in text
+        assert "climate</small>" not in text
+        assert "· climate<" not in text
+
+
+async def test_home_shows_the_apps_to_who_is_new(alice: httpx.AsyncClient, apps: Any) -> None:
+    text = (await alice.get("")).text
+    assert text.index("What happens to temperature in my region?") < text.index("You have no sessions yet")
+
+
+@pytest.mark.parametrize(
+    ("range_", "words"),
+    [
+        ({"evidence": "none", "likely": 20, "middle": [5, 60], "count": 0}, "usually at once"),
+        ({"evidence": "both", "likely": 20, "middle": [5, 61], "count": 2}, "usually at once"),
+        ({"evidence": "history", "likely": 20, "middle": [5, 60], "count": 40}, "usually within 30 min"),
+        ({"evidence": "none", "likely": 3600, "middle": [300, 14400], "count": 0}, "perhaps within 30 min"),
+    ],
+)
+def test_a_free_queue_starts_at_once_until_history_says_more(range_: dict[str, Any], words: str) -> None:
+    language = languages()["en"]
+    forecast = Forecast.parse({"low": 0, "high": 1800, "days": 7} | range_)
+    assert forecast
+    assert forecast.range_words(Formats(language)) == words

@@ -25,7 +25,7 @@ async def test_each_offer_says_when_it_starts_and_what_that_rests_on(alice: http
     assert "usually within 6 min" in card(text, "guangzhou--compute")
     assert "from 84 starts this week" in card(text, "guangzhou--compute")
     assert "the centre&#39;s own estimate" in card(text, "tianjin--compute")
-    assert "no experience yet" in card(text, "chengdu--compute")
+    assert "no starts recorded here yet" in card(text, "chengdu--compute")
     assert "pj-vague" in card(text, "chengdu--compute")
     assert "3.84 credits" in card(text, "guangzhou--compute")
     assert "limit: 64 cores, 256 GiB, 2 days" in card(text, "guangzhou--compute")

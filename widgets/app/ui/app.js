@@ -19,7 +19,7 @@ export function mount(el, base) {
 
 async function facts_(ask, base) {
   const facts = await ask("GET", "app");
-  if (facts.error) throw new Error(facts.message || facts.error);
+  if (facts.error) throw Object.assign(new Error(facts.message || facts.error), { code: facts.error });
   facts.base = base;
   const query = new URLSearchParams(location.search);
   try {
@@ -47,7 +47,7 @@ async function draw(el, base) {
   function show(run, focus) {
     if (run.here === false) return elsewhere(run, focus);
     shown?.leave();
-    shown = makeRun(say, facts, ask, run, { again: form.again, over: list });
+    shown = makeRun(say, facts, ask, run, { again: form.again, moved: list });
     runs.replaceChildren(shown.node);
     if (focus) {
       shown.focus();
@@ -79,9 +79,12 @@ async function draw(el, base) {
     return found.runs;
   }
 
+  const ways = [[facts.gallery, _("Apps")], [facts.runs_page, _("All my runs")]].filter(([address]) => address);
+  const ends = facts.ends_by ? _("This session ends at {time}.", { time: fmt.when(new Date(facts.ends_by * 1000).toISOString()) }) : "";
+  const back = ways.length ? h("nav", { class: "pja-Ways", "aria-label": _("Back to the gateway") }, ways.map(([address, words]) => h("a", { href: address }, words))) : "";
   const lack = facts.found.way === null && facts.found.missing?.length ? missing(say, facts) : "";
   const root = h("div", { class: "pja", lang: fmt.tag },
-    h("header", { class: "pja-Top" }, h("h1", {}, text(app.question)), h("p", { class: "pja-Lead" }, text(app.about)), h("p", { class: "pja-quiet" }, [where, text(app.limits)].filter(Boolean).join(" · "))),
+    h("header", { class: "pja-Top" }, back, h("h1", {}, text(app.question)), h("p", { class: "pja-Lead" }, text(app.about)), h("p", { class: "pja-quiet" }, [where, ends].filter(Boolean).join(" · ")), text(app.limits) ? h("p", { class: "pja-quiet" }, text(app.limits)) : ""),
     lack, form.node, runs, earlier);
   el.replaceChildren(root);
   // What goes on is shown again to who comes back.

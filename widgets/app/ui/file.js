@@ -1,6 +1,7 @@
 // A file: one of the app's data sets, or the person's own at the centre, found by looking through their folders.
 
 import { h, newId, put } from "./dom.js";
+import { trouble } from "./words.js";
 
 export function makeFile(say, label, input, changed, described, tools) {
   const { _, ngettext, text, fmt } = say;
@@ -44,7 +45,7 @@ export function makeFile(say, label, input, changed, described, tools) {
     const found = await tools.ask("GET", `files?${query}`);
     looking = false;
     browse.setAttribute("aria-expanded", "true");
-    if (found.error) return list.replaceChildren(h("p", { class: "pja-Fault" }, _("Your files cannot be read: {why}", { why: found.message || found.error })));
+    if (found.error) return list.replaceChildren(h("p", { class: "pja-Fault" }, _("Your files cannot be read: {why}", { why: trouble(found, say) })));
     const into = (name, to) => h("li", {}, h("button", { type: "button", class: "pja-Link", onclick: () => open(to) }, name));
     const up = found.parent === null ? null : into(_("↑ one folder up"), found.parent);
     const folders = found.folders.map((name) => into(`${name}/`, found.path ? `${found.path}/${name}` : name));

@@ -3,6 +3,7 @@
 import { h, newId, put } from "./dom.js";
 import { newKey } from "./api.js";
 import { makeField } from "./fields.js";
+import { trouble } from "./words.js";
 
 // Seconds after the last change until the server is asked what it would take.
 const CALM = 0.35;
@@ -175,16 +176,4 @@ export function makeForm(say, facts, ask, started) {
   folds();
   look();
   return { node, again };
-}
-
-// Why something could not be done, in words.
-export function trouble(found, say) {
-  const { _ } = say;
-  switch (found.error) {
-    case "offline": return _("The session does not answer. This page tries again by itself.");
-    case "signed-out": return _("You are signed out: load the page again to sign in.");
-    case "broker-silent": case "no-gateway": return _("The gateway does not answer, so nothing was started. Try again in a minute.");
-    case "busy": return _("As many runs as this session can carry are going on: wait for one to end.");
-    default: return found.message || found.error || "";
-  }
 }

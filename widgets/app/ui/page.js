@@ -36,7 +36,9 @@ try {
   loading.remove();
   performance.mark("perijove-usable");
 } catch (error) {
-  said.textContent = main.dataset.failed.replace("{why}", error.message);
+  // The words of the script came with what did not come.
+  const known = { "signed-out": main.dataset.out, offline: main.dataset.offline };
+  said.textContent = known[error.code] ?? main.dataset.failed.replace("{why}", error.message);
 } finally {
   clearTimeout(slow);
 }

@@ -24,7 +24,7 @@ function drawTable(say, one, address) {
   const { _, ngettext, text, fmt } = say;
   const cell = (value, first) => {
     const numeric = value !== "" && value !== null && Number.isFinite(Number(value));
-    return h(first ? "th" : "td", { scope: first ? "row" : null, class: numeric ? "pja-is-number" : null }, numeric ? fmt.figure(Number(value)) : String(value ?? ""));
+    return h(first ? "th" : "td", { scope: first ? "row" : null, class: numeric ? "pja-is-number" : null }, numeric ? fmt.cell(Number(value)) : String(value ?? ""));
   };
   const numeric = (at) => (one.rows ?? []).every((row) => row[at] === "" || Number.isFinite(Number(row[at])));
   const table = h("table", {}, h("caption", {}, text(one.title)),

@@ -2,14 +2,14 @@
 
 import { pause } from "./api.js";
 import { h, icon, newId, put, question } from "./dom.js";
-import { trouble } from "./form.js";
 import { drawResults } from "./results.js";
+import { trouble } from "./words.js";
 
 const OVER = new Set(["done", "failed", "cancelled", "interrupted"]);
 const LOOKS = { starting: "move", running: "move", done: "ok", kept: "ok", failed: "bad", cancelled: "calm", interrupted: "wait", waiting: "calm" };
 
-// `over` is called once it has ended.
-export function makeRun(say, facts, ask, first, { again, over: ended }) {
+// `moved` is called whenever its state is another one.
+export function makeRun(say, facts, ask, first, { again, moved }) {
   const { _, ngettext, text, fmt } = say;
   const words = {
     starting: _("Starting"), running: _("Running"), done: _("Finished"), failed: _("Failed"), cancelled: _("Stopped"),
@@ -155,11 +155,12 @@ export function makeRun(say, facts, ask, first, { again, over: ended }) {
         continue;
       }
       if (note.textContent === trouble({ error: "offline" }, say)) say_("");
+      const before = run.state;
       run = found;
       draw();
+      if (run.state !== before) moved();
     }
     say_("");
-    if (OVER.has(run.state) && first.state !== run.state) ended();
   }
 
   draw();

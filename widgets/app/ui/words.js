@@ -14,8 +14,10 @@ function formats(language, _, ngettext) {
   return {
     tag,
     number,
-    // As many digits as a reader can use.
-    figure: (value) => (typeof value === "number" ? new Intl.NumberFormat(tag, { maximumSignificantDigits: 5 }).format(value) : String(value)),
+    // As many digits as a reader can use; what was counted is told exactly.
+    figure: (value) => (typeof value === "number" ? new Intl.NumberFormat(tag, Number.isInteger(value) ? {} : { maximumSignificantDigits: 4 }).format(value) : String(value)),
+    // The same in a table, where a number may be a year or a place, and is grouped by nobody.
+    cell: (value) => new Intl.NumberFormat(tag, { useGrouping: false, ...(Number.isInteger(value) ? {} : { maximumSignificantDigits: 5 }) }).format(value),
     // Micro-credits as credits, with as many decimals as matter.
     money(micro) {
       const credit = micro / 1e6, digits = credit === 0 || credit >= 0.01 ? 2 : 4;
@@ -35,4 +37,16 @@ function formats(language, _, ngettext) {
     percent: (part) => new Intl.NumberFormat(tag, { style: "percent", maximumFractionDigits: 0 }).format(part),
     commas: (parts) => parts.join(language === "zh" ? "，" : ", "),
   };
+}
+
+// Why something could not be done, in words.
+export function trouble(found, say) {
+  const { _ } = say;
+  switch (found.error) {
+    case "offline": return _("The session does not answer. This page tries again by itself.");
+    case "signed-out": return _("You are signed out: load the page again to sign in.");
+    case "broker-silent": case "no-gateway": return _("The gateway does not answer, so nothing was started. Try again in a minute.");
+    case "busy": return _("As many runs as this session can carry are going on: wait for one to end.");
+    default: return found.message || _("It did not work ({code}). Load the page again; if that does not help, tell the operators this word.", { code: found.error });
+  }
 }
