@@ -15,13 +15,14 @@ from perijove.hub.pages.appwords import DOMAINS
 from perijove.hub.pages.context import Site
 from perijove.hub.pages.formats import Formats
 from perijove.hub.pages.inputs import datasets_of, fields_of
-from perijove.hub.pages.languages import language_of
+from perijove.hub.pages.languages import Language, language_of
 from perijove.hub.pages.offers import Offers, offers_view
 from perijove.hub.pages.people import Person
 from perijove.hub.pages.pictures import MEDIA, picture
 from perijove.hub.pages.runviews import RunView, run_view
 from perijove.hub.pages.start import free_name
 from perijove.hub.pages.startform import OPTION, wish_of
+from perijove.hub.pages.views import SessionView, app_of, session_view
 
 #: Seconds for which a session of an app is asked for at least: time to fill in a form and to look at the results.
 LEAST = 3600
@@ -64,6 +65,15 @@ async def _opening(site: Site, person: Person, app: Json, fmt: Formats, centres:
             raise
         offers = None
     return {"offers": offers, "fields": fields | {"server": await free_name(api, person.name, str(app["name"]))}}
+
+
+async def _opened(
+    site: Site, person: Person, app: Json, language: Language, centres: Mapping[str, Json]
+) -> list[SessionView]:
+    """The person's sessions in which it is open or on its way: another one would cost them a second time."""
+    rows = [row for row in await site.api(person).sessions(person.name) if app_of(row) == app["name"]]
+    views = [session_view(row, language, centres, site.config.base_url, [app]) for row in rows]
+    return [view for view in views if view.live and view.stage != "ending"]
 
 
 def _filled_in(view: AppView, fields: Mapping[str, str]) -> dict[str, str]:
@@ -122,6 +132,7 @@ def routes(router: APIRouter, site: Site) -> None:
         app, centres, fmt = await AppsApi(api).app(name), await api.centres(), Formats(language)
         view = app_view(app, language, centres)
         values: dict[str, Any] = {"view": view, "example": _example(view, site), "inputs": fields_of(app, {}, language)}
+        values["opened"] = await _opened(site, person, app, language, centres)
         opening = await _opening(site, person, app, fmt, centres)
         values |= {"datasets": dict(datasets_of(app, language)), "preset_links": _filled_in(view, opening["fields"])}
         return site.page(request, "app.html", values | opening, person=person)

@@ -229,6 +229,18 @@ async def test_a_session_is_called_after_its_app(alice: httpx.AsyncClient, feder
         assert "· climate<" not in text
 
 
+async def test_an_app_that_is_open_is_gone_on_with(alice: httpx.AsyncClient, federation: Any, apps: Any) -> None:
+    request = {"options": {"app": "climate"}}
+    row = federation.broker.add("alice", stage="ready", kind="app", server="climate", request=request)
+    federation.broker.add("bob", stage="ready", kind="app", server="climate", request=request)
+    text = (await alice.get("apps/climate")).text
+    assert text.index(f'id="go-on-{row["id"]}"') < text.index("Open one more")
+    assert text.count("Go on there") == 1
+    assert "You have it open" not in (await alice.get("apps/variants")).text
+    row["stage"] = "ended"
+    assert "You have it open" not in (await alice.get("apps/climate")).text
+
+
 async def test_home_shows_the_apps_to_who_is_new(alice: httpx.AsyncClient, apps: Any) -> None:
     text = (await alice.get("")).text
     assert text.index("What happens to temperature in my region?") < text.index("You have no sessions yet")
