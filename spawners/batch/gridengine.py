@@ -13,7 +13,8 @@ The tasks of an array that wait are one entry (`<tasks>7,8,10-12:1</tasks>`), an
 
 How jobs ended is in the accounting file (`qacct -j`), one record per run: a rescheduled job has several, and the last
 one counts. Grid Engine kills at h_rt with SIGKILL at once, and so does `qdel`: an orderly stop goes through the agent.
-A job or task that is deleted before it ran leaves no record. No environment is handed on, because `-V` is not used.
+A job or task that is deleted before it ran leaves no record. `qacct -E -b -e` gives those that ended in a window, in the
+client's local time; `ru_wallclock` of all records of a job is what it used. No environment is handed on, because `-V` is not used.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from xml.etree.ElementTree import Element
 
 from perijove.spawners.batch import answers, encoding
 from perijove.spawners.batch.base import BatchError, BatchProblem, BatchSystem, Command, Output
 from perijove.spawners.batch.tasks import Expansion
-from perijove.spawners.job import PREFIX, JobSpec, JobState, JobStatus, QueueStatus, Reason
+from perijove.spawners.job import PREFIX, Accounting, JobSpec, JobState, JobStatus, JobUsage, QueueStatus, Reason
 
 _ID = r"[0-9]{1,10}"
 _ANY = rf"{_ID}(\.{_ID})?"  # a job or array, or a task of one
@@ -133,15 +134,24 @@ class GridEngine(BatchSystem):
 
     def parse_history(self, output: Output) -> list[JobStatus]:
         """See `BatchSystem.parse_history`."""
-        if output.status != 0 and not output.stdout.strip():
-            if "not found" in output.stderr or "no jobs running since startup" in output.stderr:
-                return []
-            raise answers.failure(output, BatchProblem.UNREADABLE, _UNAVAILABLE)
         jobs: dict[_Key, JobStatus] = {}
-        for block in re.split(r"^={20,}\s*$", output.stdout, flags=re.MULTILINE):
-            if job := _ended(_fields(block), jobs):
+        for fields in self._records(output):
+            if job := _ended(fields, jobs):
                 jobs[job.job_id, job.task] = job
         return [job for job in jobs.values() if job.state is JobState.ENDED]
+
+    def accounting(self, since: datetime, until: datetime, accounts: Sequence[str] = ()) -> list[Command]:
+        """See `BatchSystem.accounting`: of everybody, since everybody may read the accounting file."""
+        window = ("-E", "-b", _minute(since), "-e", _minute(until + timedelta(minutes=1)))
+        return [Command((self.program("qacct"), *window, "-j", f"{PREFIX}*"))]
+
+    def parse_accounting(self, outputs: Sequence[Output]) -> Accounting:
+        """See `BatchSystem.parse_accounting`."""
+        runs: dict[_Key, list[Mapping[str, str]]] = {}
+        for fields in self._records(outputs[0]):
+            if fields.get("jobname", "").startswith(PREFIX) and re.fullmatch(_ID, fields.get("jobnumber", "")):
+                runs.setdefault((fields["jobnumber"], encoding.number(fields.get("taskid"))), []).append(fields)
+        return Accounting(tuple(filter(None, map(_usage, runs.values()))), "qacct", complete=True)
 
     def cancel(self, job_ids: Sequence[str]) -> Command:
         """See `BatchSystem.cancel`."""
@@ -186,6 +196,13 @@ class GridEngine(BatchSystem):
         if output.status == 0 and "no suitable queues" not in said:
             return None
         raise answers.failure(output, BatchProblem.REFUSED, _UNAVAILABLE)
+
+    def _records(self, output: Output) -> list[Mapping[str, str]]:
+        if output.status != 0 and not output.stdout.strip():
+            if "not found" in output.stderr or "no jobs running since startup" in output.stderr:
+                return []
+            raise answers.failure(output, BatchProblem.UNREADABLE, _UNAVAILABLE)
+        return [_fields(block) for block in re.split(r"^={20,}\s*$", output.stdout, flags=re.MULTILINE)]
 
     def _document(self, output: Output) -> Element:
         if output.status != 0:
@@ -281,6 +298,35 @@ def _ended(fields: Mapping[str, str], earlier: Mapping[_Key, JobStatus]) -> JobS
         core_seconds=None if wallclock is None or slots is None else wallclock * slots,
         task=task,
     )
+
+
+def _usage(runs: Sequence[Mapping[str, str]]) -> JobUsage | None:
+    last = runs[-1]
+    failed, status = (_first_number(last.get(key, "")) for key in ("failed", "exit_status"))
+    if _why_ended(failed, status, last) is Reason.REQUEUED:
+        return None  # it waits anew, or runs
+    seconds = [_first_number(run.get("ru_wallclock", "")) or 0 for run in runs]
+    slots = [_first_number(run.get("slots", "")) or 0 for run in runs]
+    starts = [time for run in runs if (time := answers.calendar(run.get("start_time"), *_TIMES))]
+    return JobUsage(
+        job_id=last["jobnumber"],
+        name=encoding.plain(last["jobname"]),
+        task=encoding.number(last.get("taskid")),
+        user=encoding.plain(last.get("owner", ""), 64) or None,
+        queue=encoding.plain(last.get("qname", ""), 128) or None,
+        started=min(starts, default=None),
+        ended=answers.calendar(last.get("end_time"), *_TIMES),
+        elapsed=sum(seconds),
+        cores=max(slots),
+        core_seconds=sum(a * b for a, b in zip(seconds, slots, strict=True)),
+        runs=len(runs),
+        state=encoding.plain(f"failed {last.get('failed', '')}, exit status {last.get('exit_status', '')}"),
+    )
+
+
+def _minute(when: datetime) -> str:
+    """As `qacct` takes a time; the launcher asks in UTC."""
+    return when.astimezone(UTC).strftime("%Y%m%d%H%M")
 
 
 def _why_ended(failed: int | None, status: int | None, fields: Mapping[str, str]) -> Reason:
