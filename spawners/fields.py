@@ -22,7 +22,7 @@ Program = Annotated[str, Field(pattern=f"^/?{WORD}$")]
 Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 #: What pays for a session: a person's, a project's or a course's budget; "": the person's own.
 BudgetKey = Annotated[
-    str, Field(max_length=280, pattern=r"^(person:[^\s/%]{1,255}|(project|course):[a-z][a-z0-9-]{0,63})?$")
+    str, Field(max_length=280, pattern=r"^(person:[^\s/%]{1,255}|(project|course):[a-z][a-z0-9-]{0,31})?$")
 ]
 #: An account name at a centre.
 ACCOUNT = r"[A-Za-z_][A-Za-z0-9_.-]{0,63}"

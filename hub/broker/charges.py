@@ -15,6 +15,7 @@ from perijove.spawners.job import JobStatus
 if TYPE_CHECKING:
     from perijove.hub.broker.records import Record
 
+
 def span_of(begun: datetime | None, taken: datetime | None, end: datetime) -> timedelta:
     """How long a session is charged for: what was kept warm before it was `taken` over is not its person's cost."""
     return timedelta(0) if begun is None else max(timedelta(0), end - max(begun, taken or begun))
