@@ -270,11 +270,13 @@ def _run(verb: str, options: Mapping[str, str]) -> object:
         return {}
     if verb == "cancel":
         return {"jobs": [str(job) for job in queue.cancel(jobs)]}
-    if verb == "ended":
-        return {"jobs": queue.ended(float(options["since"]), float(options["until"]))}
     if verb == "queues":
         return {"queues": queue.queues()}
-    return {"jobs": queue.status() if verb == "status" else queue.history(jobs)}
+    if verb == "ended":
+        found = queue.ended(float(options["since"]), float(options["until"]))
+    else:
+        found = queue.status() if verb == "status" else queue.history(jobs)
+    return {"jobs": found}
 
 
 VERBS = ("submit", "status", "history", "ended", "cancel", "queues", "estimate", "finish")

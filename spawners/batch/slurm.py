@@ -12,10 +12,10 @@ it in the header line, where the parser, which is stateless, finds it.
 exit code, and needs no slurmdbd: the one query per tick is enough for the usual end. `history` is `sacct`, for jobs
 that were missed for longer; without slurmdbd it answers with nothing, which is no error.
 
-**Accounting.** `sacct --duplicates` has a row for each run of a job that was started anew. Without slurmdbd there is the
-controller's listing (`squeue`), which forgets after `MinJobAge` and knows the last run only: it can say that a job had
-other hours, not that one is missing. `sacct -c` reads the file of jobcomp/filetxt, which only Slurm's own account may
-open (tried on 22.05: its plug-in opens it for writing).
+**Accounting.** `sacct --duplicates` has a row for each run of a job that was started anew. Without slurmdbd there is
+the controller's listing (`squeue`), which forgets after `MinJobAge` and knows the last run only: it can say that a job
+had other hours, not that one is missing. `sacct -c` reads the file of jobcomp/filetxt, which only Slurm's own account
+may open (tried on 22.05: its plug-in opens it for writing).
 
 **Arrays.** Tasks that wait are one line ("123_[7-9,12%4]"), and become one status each here. `--array` would list each
 on a line of its own, at 0.4 kB: it is used where only our accounts are asked for, since among everybody's jobs one
