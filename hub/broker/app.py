@@ -121,6 +121,7 @@ def real_parts(
         holder=_holder(settings),
         retention=settings.retention,
         cluster_limits=settings.cluster_limits,
+        ledger=settings.ledger,
         app_limits=settings.apps,
         catalogue=Catalogue(folders),
         app_folders=folders,
