@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from ledger.bookkeeping import T0
 from ledger.model import Grant, Model
 from perijove.hub.broker.store import metadata
@@ -25,7 +32,7 @@ from sqlalchemy import Connection, Engine, delete, event, select, update
 BUDGETS = ("project:sea", "person:bob")
 PEOPLE = {"project:sea": ("ada", "bob"), "person:bob": ("bob",), "": ("",)}
 CENTRES = ("alpha", "beta")
-AMOUNTS = st.integers(0, 120)
+AMOUNTS = st.integers(0, 90)
 #: How one step goes: a crash after so many statements and another try; said twice; beside one that fails.
 FATES = st.one_of(st.none(), st.integers(0, 14), st.sampled_from(["twice", "beside"]))
 
@@ -101,12 +108,17 @@ class Ledger(RuleBasedStateMachine):
                 work(c)
         return done
 
-    @rule(hours=st.integers(1, 30))
+    @initialize(amounts=st.lists(st.integers(10, 60), min_size=4, max_size=6), ends=st.permutations(range(24, 144, 12)))
+    def begin_with_several_small_grants(self, amounts: list[int], ends: list[int]) -> None:
+        for number, amount in enumerate(amounts):
+            self.grant(BUDGETS[number % 3 // 2], amount, 0, ends[number], None)
+
+    @rule(hours=st.integers(1, 12))
     def time_goes_on(self, hours: int) -> None:
         self.model.now += timedelta(hours=hours)
 
     @rule(
-        budget=st.sampled_from(BUDGETS), amount=st.integers(1, 300), wait=st.integers(0, 20),
+        budget=st.sampled_from(BUDGETS), amount=st.integers(1, 100), wait=st.integers(0, 20),
         lasts=st.none() | st.integers(21, 60), fate=FATES,
     )  # fmt: skip
     def grant(self, budget: str, amount: int, wait: int, lasts: int | None, fate: Any) -> None:
