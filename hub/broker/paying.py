@@ -11,16 +11,18 @@ their head is; for a session that is kept warm the gateway, until somebody takes
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from perijove.hub.broker.charges import charge, span_of
 from perijove.hub.broker.clusterrecords import Batch, BatchChange, Cluster, WorkerJob
 from perijove.hub.broker.records import Record
-from perijove.hub.ledger import books, budgets, prices
+from perijove.hub.ledger import books, budgets
 from perijove.hub.ledger.holding import one_hold
 from perijove.hub.ledger.records import Holding, Subject
+from perijove.hub.ledger.tables import prices
 from perijove.hub.limits import LedgerSettings
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 #: Why a hold stays as it is.
 VANISHED = "the batch system does not know the job any more and does not say how it ended"
@@ -36,17 +38,18 @@ def subject_of(record: Record) -> Subject:
     return Subject("warm" if record.warm else "session", record.id)
 
 
-def hold_session(c: Connection, settings: LedgerSettings, record: Record, hourly: int, now: datetime) -> None:
+def hold_session(c: Connection, record: Record, *, settings: LedgerSettings, hourly: int) -> None:
     """Put the most that a session can cost on hold.
 
     Raises:
         LedgerError: it may not be spent; nothing of the transaction is kept.
     """
     budget = "" if record.warm else str(record.request.get("budget") or own_budget(record.owner))
-    _hold(c, settings, subject_of(record), budget, record, hourly, record.price, 1, now)
+    place = (budget, record.owner, record.centre, record.queue)
+    _hold(c, settings, subject_of(record), Holding(*place, hourly, record.price, None), record.created)
 
 
-def take_over(c: Connection, settings: LedgerSettings, before: Record, after: Record, hourly: int) -> None:
+def take_over(c: Connection, before: Record, after: Record, *, settings: LedgerSettings, hourly: int) -> None:
     """A session that was kept warm is its person's from `after.taken` on: until then the gateway pays.
 
     Raises:
@@ -54,7 +57,7 @@ def take_over(c: Connection, settings: LedgerSettings, before: Record, after: Re
     """
     now = after.taken or after.created
     _settle_session(c, before, now, now)
-    hold_session(c, settings, after, hourly, now)
+    hold_session(c, after, settings=settings, hourly=hourly)
 
 
 def settle_session(c: Connection, record: Record, unknown: bool, now: datetime) -> None:
@@ -74,7 +77,7 @@ def _settle_session(c: Connection, record: Record, end: datetime, now: datetime)
     books.settle(c, hold.about, "", charge(hold.hourly, span), now, evidence=evidence)
 
 
-def hold_workers(c: Connection, settings: LedgerSettings, cluster: Cluster, job: WorkerJob, now: datetime) -> None:
+def hold_workers(c: Connection, cluster: Cluster, job: WorkerJob, *, settings: LedgerSettings) -> None:
     """Put the most that the workers of one submission can cost on hold.
 
     Raises:
@@ -82,8 +85,10 @@ def hold_workers(c: Connection, settings: LedgerSettings, cluster: Cluster, job:
     """
     host = one_hold(c, Subject("session", cluster.session))
     budget = host.budget if host is not None else own_budget(cluster.owner)
-    each = charge(job.price, timedelta(seconds=cluster.walltime))
-    _hold(c, settings, Subject("workers", job.id), budget, cluster, job.price, each * job.count, job.count, now)
+    most = job.count * charge(job.price, timedelta(seconds=cluster.walltime))
+    place = (budget, cluster.owner, cluster.centre, cluster.queue)
+    holding = Holding(*place, job.price, most, None, count=job.count)
+    _hold(c, settings, Subject("workers", job.id), holding, job.created)
 
 
 def settle_workers(c: Connection, before: Batch, after: Batch, change: BatchChange, now: datetime) -> None:
@@ -109,31 +114,18 @@ def _used(cores: int, gpus: int, span: timedelta) -> dict[str, int]:
     return {"core_seconds": cores * seconds, "gpu_seconds": gpus * seconds}
 
 
-def _hold(  # noqa: PLR0913 - each says another thing of the hold
-    c: Connection,
-    settings: LedgerSettings,
-    subject: Subject,
-    budget: str,
-    place: Record | Cluster,
-    hourly: int,
-    amount: int,
-    count: int,
-    now: datetime,
-) -> None:
-    if place.owner:
-        ensure(c, settings, place.owner, now)
-    version = prices.version_at(c, place.centre, place.queue, now)
-    holding = Holding(
-        budget=budget,
-        person=place.owner,
-        centre=place.centre,
-        queue=place.queue,
-        hourly=hourly,
-        amount=amount,
-        price_version=version.id if version else None,
-        count=count,
-    )
-    books.hold(c, subject, holding, now, enforce=settings.enforce)
+def _hold(c: Connection, settings: LedgerSettings, subject: Subject, holding: Holding, now: datetime) -> None:
+    if holding.person:
+        ensure(c, settings, holding.person, now)
+    version = _version(c, holding.centre, holding.queue, now)
+    books.hold(c, subject, replace(holding, price_version=version), now, enforce=settings.enforce)
+
+
+def _version(c: Connection, centre: str, queue: str, now: datetime) -> int | None:
+    """The price version that holds in a queue now."""
+    there = (prices.c.centre == centre) & (prices.c.queue == queue) & (prices.c.valid_from <= now)
+    newest = select(prices.c.id).where(there).order_by(prices.c.valid_from.desc(), prices.c.id.desc()).limit(1)
+    return c.scalar(newest)
 
 
 def ensure(c: Connection, settings: LedgerSettings, person: str, now: datetime) -> None:

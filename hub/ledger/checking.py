@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from perijove.hub.ledger.records import Hold
-from perijove.hub.ledger.tables import holds, ledger_accounts, ledger_entries, ledger_postings, uses
+from perijove.hub.ledger.tables import grants, holds, ledger_accounts, ledger_entries, ledger_postings, uses
 from sqlalchemy import Connection, Select, func, select
 
 ZERO = (0, 0)
@@ -13,7 +13,7 @@ ZERO = (0, 0)
 
 def check(c: Connection) -> list[str]:
     """What does not balance, in words; nothing: the books are sound. Reads them all."""
-    return [*_entries(c), *_accounts(c), *_holds(c), *_uses(c)]
+    return [*_entries(c), *_accounts(c), *_grants(c), *_holds(c), *_uses(c)]
 
 
 def _entries(c: Connection) -> Iterator[str]:
@@ -56,6 +56,15 @@ def _accounts(c: Connection) -> Iterator[str]:
             yield f"account held has {balance}, open holds sum to {held}"
     if everything:
         yield f"all accounts sum to {everything}"
+
+
+def _grants(c: Connection) -> Iterator[str]:
+    """What was left of a grant that is over has gone back."""
+    joined = grants.join(ledger_accounts, ledger_accounts.c.grant == grants.c.id)
+    over = grants.c.expired.is_not(None) | grants.c.withdrawn.is_not(None)
+    query = select(grants.c.id, ledger_accounts.c.balance).select_from(joined)
+    for number, balance in c.execute(query.where(over, ledger_accounts.c.balance != 0)):
+        yield f"grant {number} is over and has {balance}"
 
 
 def _holds(c: Connection) -> Iterator[str]:

@@ -105,7 +105,9 @@ def _more(journal: Journal, found: Hold, key: str, about: Mapping[str, Any], mor
 
 
 def _less(journal: Journal, found: Hold, key: str, about: Mapping[str, Any], was: Settled, less: int) -> Hold:
-    relieved = min(less, was.absorbed)
+    relieved = min(less, max(0, was.absorbed), found.absorbed)
+    if less - relieved > found.charged:
+        raise ValueError(f"{key} would give back more than was paid: it was corrected as a whole, and can be again")
     after = shares.uncharged(found.parts, less - relieved)
     moves = shares.by_account(found.parts, after, "charged")
     moves[journal.gateway] = moves.get(journal.gateway, 0) + relieved
