@@ -115,15 +115,10 @@ def finish(c: Connection, report: int, now: datetime, state: str, detail: str, o
 
 def note(c: Connection, report: int, found: Iterable[tuple[Difference, str | None]], now: datetime) -> None:
     """Differences of a report, each with who has decided it already."""
-    for one, decided_by in found:
-        row: dict[str, Any] = {
-            "reconciliation": report,
-            "kind": one.kind,
-            "subject_kind": one.subject.kind,
-            "subject": one.subject.id,
-        }
-        row |= {"job_id": one.job_id[:160], "ours": one.ours, "theirs": one.theirs, "detail": one.detail[:500]}
-        row |= {"decided_by": decided_by, "decided": now if decided_by else None}
+    for one, by in found:
+        row: dict[str, Any] = {"reconciliation": report, "kind": one.kind, "job_id": one.job_id[:160]}
+        row |= {"subject_kind": one.subject.kind, "subject": one.subject.id, "detail": one.detail[:500]}
+        row |= {"ours": one.ours, "theirs": one.theirs, "decided_by": by, "decided": now if by else None}
         c.execute(insert(differences).values(**row))
 
 
