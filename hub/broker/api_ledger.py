@@ -70,7 +70,7 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
         return who.name
 
     @routes.get("/budgets/{key}/entries")
-    async def entries(  # noqa: PLR0917 - each is a filter
+    async def entries(  # noqa: PLR0913, PLR0917 - each is a filter
         key: str,
         who: Who,
         owner: str | None = None,
@@ -84,7 +84,7 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
         """The entries of a budget, newest first; `cursor` of the answer asks for those before them. A member who does
         not manage it sees their own; grants, which are nobody's, are with the budget."""
         only = await whose(who, key, owner)
-        filters = {"budget": key, "person": only, "centre": centre, "since": since, "until": until}
+        filters: dict[str, Any] = {"budget": key, "person": only, "centre": centre, "since": since, "until": until}
         find: Any = partial(statements.entries, **filters)
         if format == "csv":
             page = await database.read(lambda c: find(c, cursor=cursor, limit=MOST_ROWS))
@@ -94,7 +94,7 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
         return {"entries": shown, "cursor": page.cursor}
 
     @routes.get("/usage")
-    async def usage(  # noqa: PLR0917 - each is a filter
+    async def usage(  # noqa: PLR0913, PLR0917 - each is a filter
         who: Who,
         by: By = "day",
         budget: str | None = None,
@@ -111,7 +111,14 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
         A queue is named with its centre, `CENTRE/QUEUE`.
         """
         only = await whose(who, budget, owner)
-        filters = {"budget": budget, "person": only, "centre": centre, "queue": queue, "since": since, "until": until}
+        filters: dict[str, Any] = {
+            "budget": budget,
+            "person": only,
+            "centre": centre,
+            "queue": queue,
+            "since": since,
+            "until": until,
+        }
         find: Any = partial(statements.usage, by=by, **filters)
         found = await database.read(find)
         if format == "csv":
@@ -144,7 +151,7 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
 
     @routes.get("/holds")
     async def holds(who: Operator) -> dict[str, Any]:
-        """What nobody knows the cost of: it stays on hold until the centre's accounting or an operator says. Operators."""
+        """What nobody knows the cost of: on hold until the centre's accounting or an operator says. Operators."""
         found = await database.read(undecided)
         return {"holds": [budgetviews.hold(one) for one in found]}
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from perijove.hub.broker.charges import charge, span_of
 from perijove.hub.broker.clusterrecords import Batch, BatchChange, Cluster, WorkerJob
@@ -72,7 +73,12 @@ def _settle_session(c: Connection, record: Record, end: datetime, now: datetime)
     if (hold := one_hold(c, subject_of(record))) is None:
         return  # it is older than the ledger
     span = span_of(record.started, record.taken, end)
-    evidence = {"job_id": record.job_id, "started": record.started, "ended": end, "outcome": record.outcome}
+    evidence: dict[str, Any] = {
+        "job_id": record.job_id,
+        "started": record.started,
+        "ended": end,
+        "outcome": record.outcome,
+    }
     evidence |= _used(record.cores, record.gpus, span)
     books.settle(c, hold.about, "", charge(hold.hourly, span), now, evidence=evidence)
 
@@ -101,7 +107,8 @@ def settle_workers(c: Connection, before: Batch, after: Batch, change: BatchChan
         if worker.task not in over or worker.task in change.unknown:
             continue
         span = span_of(worker.started, None, worker.ended or now)
-        evidence = {"job_id": worker.job_id, "started": worker.started, "ended": worker.ended, "outcome": worker.reason}
+        evidence: dict[str, Any] = {"job_id": worker.job_id, "outcome": worker.reason}
+        evidence |= {"started": worker.started, "ended": worker.ended}
         evidence |= _used(cluster.cores, cluster.gpus, span)
         books.settle(c, hold.about, str(worker.task), charge(hold.hourly, span), now, evidence=evidence)
     if after.job.ended is not None:
