@@ -19,12 +19,11 @@ from perijove.hub.broker.broker import Broker
 from perijove.hub.broker.demand import demand
 from perijove.hub.broker.errors import Refusal
 from perijove.hub.broker.views import iso
-from perijove.hub.ledger import books, budgets, statements
+from perijove.hub.ledger import books, budgets, prices, statements
 from perijove.hub.ledger.holding import undecided
 from perijove.hub.ledger.records import MOST, Subject
-from perijove.hub.ledger.tables import prices
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 Person = Callable[[Request], Awaitable[Caller]]
 Format = Literal["json", "csv"]
@@ -181,14 +180,11 @@ def table(rows: Sequence[Any], columns: Sequence[str], name: str) -> Response:
 
 
 def _versions(c: Connection, centre: str | None, queue: str | None, now: datetime) -> list[dict[str, Any]]:
-    query = select(prices).order_by(prices.c.centre, prices.c.queue, prices.c.valid_from.desc(), prices.c.id.desc())
-    query = query if centre is None else query.where(prices.c.centre == centre)
-    query = query if queue is None else query.where(prices.c.queue == queue)
     found, held = [], set()
-    for row in c.execute(query):
-        holds = row.valid_from <= now and (row.centre, row.queue) not in held
-        held |= {(row.centre, row.queue)} if holds else set()
-        found.append(dict(row._mapping) | {"valid_from": iso(row.valid_from), "now": holds})
+    for one in prices.listing(c, centre, queue):  # of each queue the newest first
+        holds = one.valid_from <= now and (one.centre, one.queue) not in held
+        held |= {(one.centre, one.queue)} if holds else set()
+        found.append(asdict(one) | {"valid_from": iso(one.valid_from), "now": holds})
     return found
 
 
