@@ -58,9 +58,7 @@ def show(budget: str, url: str | None, token_file: Path | None, config: Path | N
     click.echo(table([_(title) for title in _HEAD], [_row(found)]))
     if members := entries(found.get("members"), "members"):
         head = [_(title) for title in (N_("MEMBER"), N_("ROLE"), N_("LIMIT"), N_("ON HOLD"), N_("SPENT"))]
-        rows = [
-            [m.get("person"), m.get("role"), *(amount(m, key) for key in ("limit", "held", "spent"))] for m in members
-        ]
+        rows = [[m.get("person"), m.get("role"), *_amounts(m, "limit", "held", "spent")] for m in members]
         click.echo("\n" + table(head, rows))
     if limits := entries(found.get("limits"), "limits"):
         head = [_(title) for title in (N_("CENTRE"), N_("MEMBER"), N_("LIMIT"))]
@@ -151,7 +149,7 @@ def limit(
     config: Path | None,
     json_: bool,
 ) -> None:
-    """Say the most of PROJECT, LIMIT credits, that a member or all at a centre may spend; without LIMIT there is none."""
+    """Say the most of PROJECT, LIMIT credits, that a member or all at a centre may spend; no LIMIT: no limit."""
     if not person and not centre:
         raise click.UsageError(_("a limit is a person's (--person), a centre's (--centre), or both"))
     body = {"limit": limit, "person": person or "", "centre": centre or ""}
@@ -165,5 +163,9 @@ def _tell(found: Mapping[str, Any], json_: bool) -> None:
 
 def _row(one: Mapping[str, Any]) -> list[object]:
     role = _("closed") if one.get("closed") else one.get("role")
-    money = [amount(one, key) for key in ("available", "held", "spent", "burn")]
+    money = _amounts(one, "available", "held", "spent", "burn")
     return [one.get("key"), one.get("title"), role, *money, day(one, "next_end")]
+
+
+def _amounts(one: Mapping[str, Any], *keys: str) -> list[str]:
+    return [amount(one, key) for key in keys]

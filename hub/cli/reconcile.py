@@ -10,7 +10,7 @@ from typing import Any
 import click
 from perijove.hub.cli import api
 from perijove.hub.cli.answers import JSON, Name, entries, mapping
-from perijove.hub.cli.inwords import money, span
+from perijove.hub.cli.inwords import money, no_such_centre, span
 from perijove.hub.cli.ledgerwords import DAY, Credits, amount, query
 from perijove.hub.cli.tables import as_json, table
 from perijove.hub.cli.words import N_, _
@@ -63,9 +63,8 @@ def run(
     """Compare a day at CENTRE now. Exit code 1 if something differs, or the centre could not be asked."""
     asked = f"?day={day.date().isoformat()}" if day else ""
     with api.connect(url, token_file, config) as gateway:
-        if centre not in (known := [str(one.get("id")) for one in entries(gateway.call("GET", "/centres"), "centres")]):
-            from perijove.hub.cli.inwords import no_such_centre
-
+        known = [str(one.get("id")) for one in entries(gateway.call("GET", "/centres"), "centres")]
+        if centre not in known:
             raise click.UsageError(no_such_centre(centre, dict.fromkeys(known)))
         report = mapping(gateway.send("POST", f"/reconciliations/{centre}{asked}", {}))
     _tell([report], json_, report)
