@@ -16,6 +16,7 @@ from ledger.model import Grant, Model
 from perijove.hub.broker.store import metadata
 from perijove.hub.ledger import books, budgets
 from perijove.hub.ledger.books import Hold, Holding, Subject
+from perijove.hub.ledger.grants import purses
 from perijove.hub.ledger.holding import one_hold
 from perijove.hub.ledger.records import LedgerError
 from perijove.hub.ledger.statements import entries, owed
@@ -28,7 +29,7 @@ CENTRES = ("alpha", "beta")
 #: What may happen, and how often beside the others.
 STEPS = (
     *("hold", "hold", "hold", "hold", "settle", "settle", "settle", "settle", "grant", "time", "time"),
-    *("adjust", "adjust", "undecide", "decide", "withdraw", "expire", "limit", "leave", "back"),
+    *("adjust", "adjust", "undecide", "decide", "withdraw", "expire", "expire", "limit", "leave", "back"),
 )
 
 
@@ -127,7 +128,7 @@ class Ledger:
         return done
 
     def time(self, step: Step) -> None:
-        self.model.now += timedelta(hours=step.which % 12)
+        self.model.now += timedelta(hours=step.which % 20)
 
     def grant(self, step: Step) -> None:
         budget, now, amount = BUDGETS[step.which % 3 // 2], self.model.now, 1 + step.amount
@@ -171,7 +172,7 @@ class Ledger:
         if name is None:
             return
         part = str(1 + step.other % self.model.holds[name].count) if name.startswith("workers") else ""
-        charge = step.amount if step.yes else step.amount // 3
+        charge = step.amount if step.yes else step.amount // 8
         self.do(lambda c: books.settle(c, subject(name), part, charge, self.model.now, evidence={}), step.fate)
         self.model.settle(name, part, charge)
 
@@ -235,6 +236,10 @@ class Ledger:
         model, now = self.model, self.model.now
         with self.engine.begin() as c:
             assert books.check(c) == []
+            for purse in purses(c):
+                one_grant = model.grants[purse.grant.id]
+                marked = purse.grant.expired is not None or purse.grant.withdrawn is not None
+                assert purse.left == (0 if marked else one_grant.left) or (one_grant.over(now) and not marked)
             for budget in BUDGETS:
                 mine = [one for one in model.holds.values() if one.budget == budget]
                 found = books.balance(c, budget, now)
