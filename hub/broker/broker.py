@@ -14,29 +14,37 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from perijove.hub.broker import transitions, warm
+from perijove.hub.broker import paying, transitions, warm
 from perijove.hub.broker.appdesk import AnyCatalogue, AppDesk
 from perijove.hub.broker.config import Timing
 from perijove.hub.broker.context import Context, HubSide
 from perijove.hub.broker.database import Database
 from perijove.hub.broker.drafts import draft, placed, preview
+from perijove.hub.broker.errors import Refusal
 from perijove.hub.broker.events import Bulletin
 from perijove.hub.broker.files import Files
 from perijove.hub.broker.hubtrouble import HubTrouble
 from perijove.hub.broker.identity import Identities
 from perijove.hub.broker.keeper import Keeper
 from perijove.hub.broker.leases import Leases
+from perijove.hub.broker.ledgerkeeper import LedgerKeeper
+from perijove.hub.broker.money import Meters
+from perijove.hub.broker.moneyrefusals import refusal
 from perijove.hub.broker.orders import Orders
 from perijove.hub.broker.purge import Purge
+from perijove.hub.broker.reconciling import Reconciling
 from perijove.hub.broker.records import Change, News, Record
 from perijove.hub.broker.rundesk import RunDesk
-from perijove.hub.broker.sessions import Clock, Sessions
+from perijove.hub.broker.sessions import Clock, Sessions, TooMany
 from perijove.hub.broker.transfers import Transfers
 from perijove.hub.broker.work import Work
-from perijove.hub.limits import AppLimits, ClusterLimits, Retention
+from perijove.hub.ledger import prices
+from perijove.hub.ledger.records import LedgerError
+from perijove.hub.limits import AppLimits, ClusterLimits, LedgerSettings, Retention
 from perijove.hub.offers.find import CentreNow, Offers, find
 from perijove.spawners.apps.catalogue import Catalogue
 from perijove.spawners.batch import batch_system
@@ -71,6 +79,7 @@ class Parts:
     holder: str = field(default_factory=lambda: secrets.token_hex(8))
     retention: Retention = field(default_factory=Retention)
     cluster_limits: ClusterLimits = field(default_factory=ClusterLimits)
+    ledger: LedgerSettings = field(default_factory=LedgerSettings)
     app_limits: AppLimits = field(default_factory=AppLimits)
     catalogue: AnyCatalogue = field(default_factory=Catalogue)
     #: The operator's, for a look around by another Python.
@@ -89,10 +98,13 @@ class Broker:
         self.orders = Orders(parts.database, parts.clock)
         self.keepers: dict[str, Keeper] = {}
         self.files = Files(parts.centres, parts.links, parts.identities)
-        self.transfers = Transfers(parts.database, self.files, parts.clock, self._keeps)
+        self.transfers = Transfers(parts.database, self.files, parts.clock, self.keeps)
         self.apps = AppDesk(self, parts.catalogue)
         self.runs = RunDesk(self, parts.app_limits.kept << 20)
+        self.meters = Meters(parts.database, parts.clock)
         self.warm = warm.Pool(self)
+        self.reconciling = Reconciling(self)
+        self.ledger = LedgerKeeper(self)
         self.tag = ""
         self._keeping: dict[str, asyncio.Task[None]] = {}
         self._loops: list[asyncio.Task[None]] = []
@@ -104,6 +116,7 @@ class Broker:
         """Open the store, take up everything that is under way."""
         await self.parts.database.migrate()
         self.tag = await self.sessions.tag()
+        await self._record_prices()
         await self.orders.load()
         await self.apps.reload()
         await self.keep_centres()
@@ -115,6 +128,8 @@ class Broker:
             self.apps.look_around(),
             self._every(timing.runs_every, self.runs.keeper.round),
             self._every(timing.warm_every, self.warm.look),
+            self._every(timing.reconcile_every, self.reconciling.round),
+            self._every(timing.ledger_every, self.ledger.round),
             self._attach(),
             self.transfers.run(),
         ]
@@ -146,7 +161,13 @@ class Broker:
 
     async def _reload(self) -> None:
         await asyncio.to_thread(self.parts.reload)
+        await self._record_prices()
         await self.keep_centres()
+
+    async def _record_prices(self) -> None:
+        """Descriptions may have other prices than the newest versions."""
+        described, now = list(self.parts.centres.values()), self.parts.clock()
+        await self.parts.database.write(lambda c: prices.record(c, described, now))
 
     async def _purge(self) -> None:
         gone, trimmed = await Purge(self.parts.database, self.parts.clock, self.parts.retention).run()
@@ -163,7 +184,7 @@ class Broker:
             except Exception:  # what one round cannot do must not end all later ones, of which nobody would hear
                 log.exception("a round of the broker's work")
 
-    def _keeps(self, centre: str) -> bool:
+    def keeps(self, centre: str) -> bool:
         """This broker looks after the centre."""
         keeper = self.keepers.get(centre)
         return keeper is not None and keeper.held
@@ -188,10 +209,37 @@ class Broker:
     async def open(self, owner: str, server: str, options: Mapping[str, Any]) -> Record:
         """The live session of (owner, server); if there is none, one for what is asked for, written down and begun.
 
+        Its money is put on hold in the same transaction.
+
         Raises:
             BadRequest: with every reason why it cannot be; "centre-drained" where an operator said so.
+            Refusal: the ledger refuses it; see `moneyrefusals`.
             NoPort, TooMany.
         """
+        try:
+            return await self._open(owner, server, options)
+        except BadRequest as bad:
+            await self._count_refusal(owner, options, next(iter(bad.faults)).code)
+            raise
+        except TooMany:
+            await self._count_refusal(owner, options, "too-many")
+            raise
+
+    async def _count_refusal(self, owner: str, options: Mapping[str, Any], code: str) -> None:
+        """For the operators' view of demand: of requests that name a centre."""
+        named = {key: value for key in ("centre", "queue", "budget") if isinstance(value := options.get(key), str)}
+        if (centre := named.get("centre")) in self.parts.centres:
+            queue, budget = named.get("queue", ""), named.get("budget", "")
+            await self.meters.refused(owner, budget or paying.own_budget(owner), str(centre), queue, code)
+
+    async def refused(self, owner: str, centre: str, queue: str, error: LedgerError) -> Refusal:
+        """What the ledger refuses, noted, in the API's words."""
+        budget, missing = getattr(error, "budget", ""), getattr(error, "missing", None)
+        said = refusal(error)
+        await self.meters.refused(owner, budget, centre, queue, said.code, missing)
+        return said
+
+    async def _open(self, owner: str, server: str, options: Mapping[str, Any]) -> Record:
         request, placement = placed(options, self.parts.centres, self.parts.clock())
         if faults := self.orders.faults(placement.centre.id):
             live = await self.sessions.by_name(owner, server)
@@ -201,11 +249,17 @@ class Broker:
         account = await self.parts.identities.account(owner, placement.centre)
         known = self._forecast(placement)
         wanted = draft(owner, server, request, placement, account, self.parts.clock())
-        if request.kind == warm.KIND and (taken := await self.warm.take(wanted, request.walltime)) is not None:
-            return taken
+        if request.kind == warm.KIND:
+            taken = await self.warm.take(wanted, request.walltime, placement.hourly)
+            if taken is not None:
+                return taken
         record = replace(wanted, **known)
         news = News.of("checked", cores=placement.cores, centre=placement.centre.id, queue=placement.queue.name)
-        record, _ = await self.sessions.open(record, self.tag, [news], self.parts.per_person)
+        hold = partial(paying.hold_session, settings=self.parts.ledger, hourly=placement.hourly)
+        try:
+            record, _ = await self.sessions.open(record, self.tag, [news], self.parts.per_person, hold)
+        except LedgerError as error:
+            raise await self.refused(owner, record.centre, record.queue, error) from None
         self.work(record)
         return record
 

@@ -251,6 +251,16 @@ FAULTS = {
     "name-taken": N_("You already have a session of this name. Stop it first, or choose another name."),
     "name-needed": N_("You already have a session without a name. Give this one a name, or stop the other first."),
     "too-many": N_("You have as many sessions as one person may have. Stop one first."),
+    "balance": N_(
+        "This may cost up to {needed}, and there are {available} in {budget}: {missing} are missing. Ask {who}."
+    ),
+    "budget-limit": N_(
+        "You may use {limit} of {budget} here; {used} are used or on hold, and this may cost up to {needed}."
+    ),
+    "budget-closed": N_("{budget} is closed: nothing more can be spent of it."),
+    "not-member": N_("You are no member of {budget}: ask whoever manages it."),
+    "no-budget": N_("There is no budget called {budget}."),
+    "bad-name-budget": N_("Please choose one of your budgets."),
     "gateway-full": N_("The gateway has no room for another session at the moment. Please try again later."),
     "store": N_("The gateway could not note your request, so nothing was started. Please try again."),
     "no-account": N_("You have no account at this centre yet. Register it under “Account keys”."),

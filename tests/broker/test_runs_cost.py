@@ -15,13 +15,16 @@ __all__ = ["api", "app_kind", "runs"]
 
 
 async def test_a_run_costs_what_its_session_does(gateway: Gateway, runs: Runs, api: RunApi) -> None:
-    run = await api.started(request={"centre": "alpha"})
-    assert run["price"] == 2_000_000 and run["cost"] == 0 and run["most"] == 2_000_000 * 600 // 3600
+    run = await api.started(request={"centre": "alpha", "walltime": "2h"})
+    assert run["price"] == 2_000_000 and run["cost"] == 0 and run["most"] == 4_000_000
     await runs.up(run["id"])
     from perijove.hub.broker.records import Change
 
     hour = gateway.broker.parts.clock() - timedelta(hours=1)
     await gateway.broker.sessions.change(run["session"], lambda record: Change({"started": hour}))
+    job = runs.job(await runs.get(run["id"]))
+    assert job is not None
+    job.started = hour
     cost = (await api.ok("GET", f"/runs/{run['id']}"))["cost"]
     assert 2_000_000 <= cost < 2_020_000
     await api.ok("PUT", f"/runs/{run['id']}/report", json={"report": report("done")})
@@ -35,6 +38,8 @@ async def test_a_run_costs_what_its_session_does(gateway: Gateway, runs: Runs, a
     assert 2_000_000 <= (await api.ok("GET", f"/runs/{run['id']}"))["cost"] < 2_050_000
     for _ in range(3):
         assert (await runs.get(run["id"])).spent == (await api.ok("GET", f"/runs/{run['id']}"))["cost"]
+    money = (await api.ok("GET", f"/sessions/{run['session']}"))["money"]
+    assert (money["spent"], money["state"]) == ((await runs.get(run["id"])).spent, "settled")
 
 
 async def test_a_run_in_another_session_carries_its_share(gateway: Gateway, runs: Runs, api: RunApi) -> None:
