@@ -7,11 +7,13 @@ from typing import Any
 
 from perijove.hub.ledger import books, budgets
 from perijove.hub.ledger.books import Balance, Hold, Holding, Subject
-from sqlalchemy import Connection
+from perijove.hub.ledger.tables import ledger_accounts
+from sqlalchemy import Connection, select
 
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 SEA = "project:sea"
+WORKERS = Subject("workers", "w1")
 
 
 def project(c: Connection, amount: int = 1000, slug: str = "sea", **times: datetime | None) -> str:
@@ -56,3 +58,8 @@ def money(c: Connection, budget: str = SEA, now: datetime = T0) -> tuple[int, in
     assert books.check(c) == []
     found: Balance = books.balance(c, budget, now)
     return found.available, found.held, found.spent
+
+
+def account(c: Connection, key: str) -> int:
+    """What is in an account; nothing where there is none."""
+    return int(c.scalar(select(ledger_accounts.c.balance).where(ledger_accounts.c.key == key)) or 0)

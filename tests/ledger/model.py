@@ -85,6 +85,12 @@ class Model:
                 return "LimitReached"
         return "Insufficient" if self.available(budget) < amount else ""
 
+    def room(self, budget: str, person: str, centre: str) -> int:
+        """The most that can be held, exactly."""
+        keys = ((person, ""), (person, centre), ("", centre))
+        left = [self.limits[budget, *key] - self.used(budget, *key) for key in keys if (budget, *key) in self.limits]
+        return max(0, min([*left, self.available(budget)]))
+
     def hold(self, name: str, budget: str, person: str, centre: str, amount: int, count: int) -> None:
         inside, wanted = {}, amount
         for number in self.live(budget):

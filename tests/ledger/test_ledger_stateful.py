@@ -153,6 +153,8 @@ class Ledger:
         budget = "" if step.which > 55 else BUDGETS[step.which % 3 // 2]
         who = PEOPLE[budget][step.other % len(PEOPLE[budget])]
         centre, amount, enforce = CENTRES[step.other % 4 // 2], step.amount, step.which % 4 > 0
+        if step.which % 5 == 0 and budget:
+            amount = self.model.room(budget, who, centre)
         kind = "session" if step.yes else "workers"
         count = 1 if step.yes else 2 + step.other % 3
         name = f"{kind}:{len(self.model.holds)}"
