@@ -263,6 +263,9 @@ FAULTS = {
     "file-exists": N_("There are too many other files of this name at {to} already: “{file}”."),
     "file-no-account": N_("“{file}” cannot be brought from {from} to {to}: you have no account at one of them."),
     "file-too-many-transfers": N_("“{file}” was not brought: too many of your files were on their way for hours."),
+    "not-member": N_("You may not spend “{budget}”. Choose what else pays, or ask who manages it."),
+    "wrong-credits": N_("Please give an amount of credits such as 100 or 12.50."),
+    "wrong-day": N_("Please give a day such as 2027-01-31."),
     "price-changed": N_("The price has changed since. Please look at it, and press “Start” if it suits you."),
 }
 #: For a code that is not listed (a newer broker): the English message goes with it.

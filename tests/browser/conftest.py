@@ -84,6 +84,8 @@ class Gateway:
     broker: Any = None
     #: A federation with realistic figures, for the broker's centres.
     national: Any = None
+    #: Fills the broker's books.
+    busy: Any = None
 
 
 @pytest.fixture(scope="session")
@@ -115,7 +117,7 @@ def fake_gateway() -> Iterator[Gateway]:
     thread = threading.Thread(target=server_.run, daemon=True)
     thread.start()
     eventually(lambda: server_.started)
-    yield Gateway(f"http://127.0.0.1:{port}", broker, fake.national.national)
+    yield Gateway(f"http://127.0.0.1:{port}", broker, fake.national.national, fake.fakemoney.busy)
     server_.should_exit = True
     thread.join(10)
 

@@ -41,6 +41,7 @@ def _load(name: str) -> ModuleType:
 
 national: Any = _load("national")
 fakeapps: Any = _load("fakeapps")
+fakemoney: Any = _load("fakemoney")
 
 
 def centre(name: str, title: str, chinese: str, **queue: Any) -> Centre:
@@ -78,6 +79,8 @@ class FakeBroker:
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     #: Apps and runs.
     apps: Any = field(default_factory=fakeapps.FakeApps)
+    #: The books.
+    money: Any = field(default_factory=fakemoney.FakeMoney)
 
     def add(self, owner: str = "alice", **values: Any) -> dict[str, Any]:
         """A session, queued unless `values` say otherwise."""
@@ -109,6 +112,7 @@ class FakeBroker:
             "log_tail": "",
             "ahead": None,
             "forecast": None,
+            "money": {"budget": f"person:{owner}", "held": 800_000, "spent": 0, "hourly": 400_000},
         } | values
         self.sessions[row["id"]] = row
         return row
@@ -136,6 +140,7 @@ WHY = {"start": "soonest", "price": "cheapest", "data": "data-here", "balanced":
 def offers(broker: FakeBroker, wish: dict[str, Any]) -> dict[str, Any]:
     """Every queue: those that fit first, best first for what the person prefers."""
     prefer, data = wish.pop("prefer", "balanced"), wish.pop("data", [])
+    wish.pop("budget", None)  # what pays changes no offer
     now = datetime.now(UTC)
     rows = [_offer(broker, one, queue, wish, data, now) for one in broker.centres.values() for queue in one.queues]
     if broker.old:
@@ -220,6 +225,7 @@ def create(config: PagesConfig = CONFIG) -> tuple[FastAPI, FakeBroker, Site]:
     app = FastAPI()
     _operators(app, broker)
     _api(app, broker)
+    fakemoney.install(app, API, broker.money, _owner)
     fakeapps.install(app, API, broker.apps, _owner, partial(offers, broker))
     site = install_site(app, config, lambda: httpx.AsyncClient(transport=httpx.MockTransport(hub)))
     return app, broker, site
