@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
-from perijove.spawners.fields import Credits, Memory
-from perijove.spawners.units import credits_text
+from perijove.spawners.fields import Credits, Duration, Memory
+from perijove.spawners.units import credits_from, credits_text
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 #: Credits in a file, micro-credits in the program; saved as they are written, so that what is saved can be read.
@@ -47,6 +47,21 @@ class AppLimits(Limits):
 
     #: Copies of files of one person's runs, together: beyond it those of the oldest runs give way.
     kept: Memory = 1024
+
+
+class LedgerSettings(Limits):
+    """What people may spend, and what happens when money ends."""
+
+    #: What a new person may spend of their own, in credits; 0: nothing, until an operator grants it.
+    starting_grant: Cost = credits_from("1000")
+    #: For so many days; 0: for ever.
+    starting_days: int = Field(default=0, ge=0, le=36_500)
+    #: Refuse what a budget cannot hold. Otherwise all is recorded, and the gateway's account pays what is missing.
+    enforce: bool = True
+    #: A session whose money is withdrawn goes on for so long before it is stopped in order.
+    notice: Duration = 1800
+    #: Compare what was charged with each centre's own accounting, once a day or not at all.
+    reconcile: Literal["daily", "off"] = "daily"
 
 
 class ClusterLimits(Limits):
@@ -108,4 +123,4 @@ def check(limits: ClusterLimits, used: Used, count: int, cores: int, price: int,
         raise OverLimit("confirm-cost", {"cost": cost, "limit": limit})
 
 
-__all__ = ["AppLimits", "ClusterLimits", "LaunchLimits", "OverLimit", "Retention", "Used", "check"]
+__all__ = ["AppLimits", "ClusterLimits", "LaunchLimits", "LedgerSettings", "OverLimit", "Retention", "Used", "check"]

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from perijove.hub import secretfiles
-from perijove.hub.limits import AppLimits, ClusterLimits, LaunchLimits, Retention
+from perijove.hub.limits import AppLimits, ClusterLimits, LaunchLimits, LedgerSettings, Retention
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 #: The broker's name as a service of the hub, and so its address below the gateway's base path.
@@ -112,6 +112,8 @@ class Settings(Frozen):
     launch_limits: LaunchLimits = LaunchLimits()
     #: How many Dask workers one person may have at a centre.
     cluster_limits: ClusterLimits = ClusterLimits()
+    #: What people may spend.
+    ledger: LedgerSettings = LedgerSettings()
     #: What is kept of runs of apps.
     apps: AppLimits = AppLimits()
     #: How long what has ended is kept.
@@ -288,6 +290,7 @@ def _keys(place: tuple[int | str, ...]) -> list[str]:
         "apps": AppLimits,
         "launch_limits": LaunchLimits,
         "cluster_limits": ClusterLimits,
+        "ledger": LedgerSettings,
         "retention": Retention,
     }
     model = parts.get(str(place[0]), Settings) if place else Settings

@@ -20,6 +20,10 @@ Word = Annotated[str, Field(pattern=f"^{WORD}$")]
 Program = Annotated[str, Field(pattern=f"^/?{WORD}$")]
 #: The id of a centre or queue in links and in the store.
 Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
+#: What pays for a session: a person's, a project's or a course's budget; "": the person's own.
+BudgetKey = Annotated[
+    str, Field(max_length=280, pattern=r"^(person:[^\s/%]{1,255}|(project|course):[a-z][a-z0-9-]{0,31})?$")
+]
 #: An account name at a centre.
 ACCOUNT = r"[A-Za-z_][A-Za-z0-9_.-]{0,63}"
 #: MiB; written as a number of MiB or as "64G".

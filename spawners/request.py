@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from perijove.spawners.fields import Slug, Word
+from perijove.spawners.fields import BudgetKey, Slug, Word
 from perijove.spawners.units import count_text, memory_from, memory_text, time_from, time_text
 from perijove.spawners.visible import visible
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -96,6 +96,8 @@ class Request(BaseModel):
     walltime: Annotated[int | None, BeforeValidator(lambda v: v if v is None else time_from(v))] = Field(
         default=None, ge=60, le=366 * 86400
     )
+    #: What pays: "person:NAME", "project:SLUG" or "course:SLUG"; "" is the person's own budget.
+    budget: BudgetKey = ""
     #: The project to bill, at centres whose batch system keeps accounts.
     project: Word | None = None
     #: Data sets that are to lie at the centre, by name: a wish that offers weigh, no condition.
@@ -141,6 +143,10 @@ _IN_WORDS: dict[str, Callable[[int], str]] = {
     "walltime": time_text,
 }
 _SLUG = "must be a lower-case letter, then up to 31 lower-case letters, digits and hyphens"
+_NAMES = {
+    "project": "must be a word of letters, digits and _ . : @ + / -",
+    "budget": "must be person:NAME, project:NAME or course:NAME",
+}
 #: Code and words by pydantic's kind of error.
 _WORDS = {
     "extra_forbidden": ("unknown-option", "is not an option of a session"),
@@ -168,7 +174,7 @@ def _fault(error: Any) -> Fault:
     code, words = _WORDS.get(str(error["type"]), ("wrong-type", _TYPES.get(field, "must be a text")))
     limits = {key: given[key] for key in ("ge", "le", "max_length") if key in given}
     shown = {key: _IN_WORDS.get(field, str)(limit) for key, limit in limits.items()}
-    name = "must be a word of letters, digits and _ . : @ + / -" if field == "project" else _SLUG
+    name = _NAMES.get(field, _SLUG)
     message = words.format(**shown, said=error["msg"].removeprefix("Value error, "), name=name)
     return Fault(field, code, message, limits)
 

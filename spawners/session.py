@@ -77,6 +77,8 @@ class SessionView:
     request: Mapping[str, Any] | None = None
     forecast: Mapping[str, Any] | None = None
     ahead: int | None = None
+    #: What it costs, in micro-credits: `budget`, `held`, `spent` so far, `hourly`, and the `state` of its hold.
+    money: Mapping[str, Any] | None = None
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> Self:

@@ -4,7 +4,7 @@
 import asyncio
 import contextlib
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -47,8 +47,15 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
     routes = APIRouter(tags=["sessions"])
     Who = Annotated[Caller, Depends(person)]
 
-    def view(record: Record) -> dict[str, Any]:
-        return views.session(record, broker.needs_environment(record), broker.ahead(record))
+    async def shown(found: Sequence[Record]) -> list[dict[str, Any]]:
+        money = await broker.meters.sessions(found)
+        return [
+            views.session(record, broker.needs_environment(record), broker.ahead(record), money[record.id])
+            for record in found
+        ]
+
+    async def view(record: Record) -> dict[str, Any]:
+        return (await shown([record]))[0]
 
     async def one(session: str, who: Caller) -> Record:
         record = await broker.sessions.get(session[:64])
@@ -76,7 +83,7 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
             raise Refusal(400, "bad-request", "server: a name has lower-case letters, digits and -, at most 30")
         record = await broker.open(owner, body.server, body.options)
         _later(broker.start_at_hub(record))
-        return view(record)
+        return await view(record)
 
     @routes.put("/sessions/by-name/{owner}/{server}")
     async def hand_over(owner: str, server: str, body: HandOver, who: Who) -> dict[str, Any]:
@@ -92,7 +99,7 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
             live = await broker.open(owner, server, body.options)
         elif wanted is not None and wanted != live.id:
             raise Refusal(409, "other-session", "another session of this server is live")
-        return view(await broker.hand_over(live, body.environment, body.argv))
+        return await view(await broker.hand_over(live, body.environment, body.argv))
 
     @routes.get("/sessions")
     async def listing(
@@ -108,27 +115,27 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
             raise Refusal(403, "forbidden", "you see your own sessions only")
         whose = owner if owner is not None or who.operator else who.name
         found = await broker.sessions.listing(whose, live, limit, centre=centre, stage=stage)
-        return {"sessions": [view(record) for record in found]}
+        return {"sessions": await shown(found)}
 
     @routes.get("/sessions/by-name/{owner}/{server}")
     async def by_name(owner: str, server: str, who: Who) -> dict[str, Any]:
         """The live session of a server ("-" is the default one), else its latest."""
-        return view(await named(owner, server, who))
+        return await view(await named(owner, server, who))
 
     @routes.get("/sessions/{session}")
     async def get(session: str, who: Who) -> dict[str, Any]:
         """One session."""
-        return view(await one(session, who))
+        return await view(await one(session, who))
 
     @routes.delete("/sessions/{session}")
     async def stop(session: str, who: Who) -> dict[str, Any]:
         """Stop a session. Asking again is harmless."""
-        return view(await broker.ask_to_stop(await one(session, who), who.name))
+        return await view(await broker.ask_to_stop(await one(session, who), who.name))
 
     @routes.delete("/sessions/by-name/{owner}/{server}")
     async def stop_by_name(owner: str, server: str, who: Who) -> dict[str, Any]:
         """Stop the session of a server."""
-        return view(await broker.ask_to_stop(await named(owner, server, who), who.name))
+        return await view(await broker.ask_to_stop(await named(owner, server, who), who.name))
 
     @routes.get("/sessions/{session}/events")
     async def events(
@@ -153,7 +160,7 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
         """Somebody waits for this session: look closely for a minute."""
         record = await one(session, who)
         broker.watch(record)
-        return view(record)
+        return await view(record)
 
     return routes
 

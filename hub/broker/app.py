@@ -17,9 +17,11 @@ import perijove
 from fastapi import APIRouter, FastAPI
 from perijove.hub.broker import (
     api_apps,
+    api_budgets,
     api_centres,
     api_clusters,
     api_files,
+    api_ledger,
     api_operator,
     api_runs,
     api_sessions,
@@ -121,6 +123,7 @@ def real_parts(
         holder=_holder(settings),
         retention=settings.retention,
         cluster_limits=settings.cluster_limits,
+        ledger=settings.ledger,
         app_limits=settings.apps,
         catalogue=Catalogue(folders),
         app_folders=folders,
@@ -161,6 +164,8 @@ def application(broker: Broker, auth: Auth, prefix: str, lifespan: object = None
     api.include_router(api_clusters.router(broker, auth.caller))
     api.include_router(api_apps.router(broker, auth.caller, root))
     api.include_router(api_runs.router(broker, auth.caller))
+    api.include_router(api_budgets.router(broker, auth.caller))
+    api.include_router(api_ledger.router(broker, auth.caller))
     api.include_router(api_shares.router(broker, auth.caller, prefix))
     api.include_router(api_centres.router(broker, auth.caller))
     api.include_router(api_files.router(broker, auth.caller))

@@ -14,29 +14,34 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from perijove.hub.broker import transitions, warm
+from perijove.hub.broker import paying, transitions, warm
 from perijove.hub.broker.appdesk import AnyCatalogue, AppDesk
 from perijove.hub.broker.config import Timing
 from perijove.hub.broker.context import Context, HubSide
 from perijove.hub.broker.database import Database
 from perijove.hub.broker.drafts import draft, placed, preview
+from perijove.hub.broker.errors import Refusal
 from perijove.hub.broker.events import Bulletin
 from perijove.hub.broker.files import Files
 from perijove.hub.broker.hubtrouble import HubTrouble
 from perijove.hub.broker.identity import Identities
 from perijove.hub.broker.keeper import Keeper
 from perijove.hub.broker.leases import Leases
+from perijove.hub.broker.money import Meters
+from perijove.hub.broker.moneyrefusals import refusal
 from perijove.hub.broker.orders import Orders
 from perijove.hub.broker.purge import Purge
 from perijove.hub.broker.records import Change, News, Record
 from perijove.hub.broker.rundesk import RunDesk
-from perijove.hub.broker.sessions import Clock, Sessions
+from perijove.hub.broker.sessions import Clock, Sessions, TooMany
 from perijove.hub.broker.transfers import Transfers
 from perijove.hub.broker.work import Work
-from perijove.hub.limits import AppLimits, ClusterLimits, Retention
+from perijove.hub.ledger.records import LedgerError
+from perijove.hub.limits import AppLimits, ClusterLimits, LedgerSettings, Retention
 from perijove.hub.offers.find import CentreNow, Offers, find
 from perijove.spawners.apps.catalogue import Catalogue
 from perijove.spawners.batch import batch_system
@@ -71,6 +76,7 @@ class Parts:
     holder: str = field(default_factory=lambda: secrets.token_hex(8))
     retention: Retention = field(default_factory=Retention)
     cluster_limits: ClusterLimits = field(default_factory=ClusterLimits)
+    ledger: LedgerSettings = field(default_factory=LedgerSettings)
     app_limits: AppLimits = field(default_factory=AppLimits)
     catalogue: AnyCatalogue = field(default_factory=Catalogue)
     #: The operator's, for a look around by another Python.
@@ -92,6 +98,7 @@ class Broker:
         self.transfers = Transfers(parts.database, self.files, parts.clock, self._keeps)
         self.apps = AppDesk(self, parts.catalogue)
         self.runs = RunDesk(self, parts.app_limits.kept << 20)
+        self.meters = Meters(parts.database, parts.clock)
         self.warm = warm.Pool(self)
         self.tag = ""
         self._keeping: dict[str, asyncio.Task[None]] = {}
@@ -188,10 +195,37 @@ class Broker:
     async def open(self, owner: str, server: str, options: Mapping[str, Any]) -> Record:
         """The live session of (owner, server); if there is none, one for what is asked for, written down and begun.
 
+        Its money is put on hold in the same transaction.
+
         Raises:
             BadRequest: with every reason why it cannot be; "centre-drained" where an operator said so.
+            Refusal: the ledger refuses it; see `moneyrefusals`.
             NoPort, TooMany.
         """
+        try:
+            return await self._open(owner, server, options)
+        except BadRequest as bad:
+            await self._count_refusal(owner, options, next(iter(bad.faults)).code)
+            raise
+        except TooMany:
+            await self._count_refusal(owner, options, "too-many")
+            raise
+
+    async def _count_refusal(self, owner: str, options: Mapping[str, Any], code: str) -> None:
+        """For the operators' view of demand: of requests that name a centre."""
+        named = {key: value for key in ("centre", "queue", "budget") if isinstance(value := options.get(key), str)}
+        if (centre := named.get("centre")) in self.parts.centres:
+            queue, budget = named.get("queue", ""), named.get("budget", "")
+            await self.meters.refused(owner, budget or paying.own_budget(owner), str(centre), queue, code)
+
+    async def refused(self, owner: str, centre: str, queue: str, error: LedgerError) -> Refusal:
+        """What the ledger refuses, noted, in the API's words."""
+        budget, missing = getattr(error, "budget", ""), getattr(error, "missing", None)
+        said = refusal(error)
+        await self.meters.refused(owner, budget, centre, queue, said.code, missing)
+        return said
+
+    async def _open(self, owner: str, server: str, options: Mapping[str, Any]) -> Record:
         request, placement = placed(options, self.parts.centres, self.parts.clock())
         if faults := self.orders.faults(placement.centre.id):
             live = await self.sessions.by_name(owner, server)
@@ -201,11 +235,17 @@ class Broker:
         account = await self.parts.identities.account(owner, placement.centre)
         known = self._forecast(placement)
         wanted = draft(owner, server, request, placement, account, self.parts.clock())
-        if request.kind == warm.KIND and (taken := await self.warm.take(wanted, request.walltime)) is not None:
-            return taken
+        if request.kind == warm.KIND:
+            taken = await self.warm.take(wanted, request.walltime, placement.hourly)
+            if taken is not None:
+                return taken
         record = replace(wanted, **known)
         news = News.of("checked", cores=placement.cores, centre=placement.centre.id, queue=placement.queue.name)
-        record, _ = await self.sessions.open(record, self.tag, [news], self.parts.per_person)
+        hold = partial(paying.hold_session, settings=self.parts.ledger, hourly=placement.hourly)
+        try:
+            record, _ = await self.sessions.open(record, self.tag, [news], self.parts.per_person, hold)
+        except LedgerError as error:
+            raise await self.refused(owner, record.centre, record.queue, error) from None
         self.work(record)
         return record
 

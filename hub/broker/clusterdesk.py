@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Collection, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from perijove.hub.broker import clustershape, clusterviews
+from perijove.hub.broker import clustershape, clusterviews, paying
 from perijove.hub.broker.clusterrecords import Batch, Cluster
 from perijove.hub.broker.clusters import Asked, Clusters, KeyUsed
 from perijove.hub.broker.errors import Refusal
+from perijove.hub.ledger.records import LedgerError
 from perijove.spawners.request import BadRequest
 
 if TYPE_CHECKING:
@@ -90,8 +92,12 @@ class ClusterDesk:
             price=place.hourly,
             tariff=clustershape.tariff(place.queue),
             limits=self.broker.parts.cluster_limits,
+            hold=partial(paying.hold_workers, settings=self.broker.parts.ledger),
         )
-        batches = await self.clusters.ask(cluster.id, asked, self.broker.tag)
+        try:
+            batches = await self.clusters.ask(cluster.id, asked, self.broker.tag)
+        except LedgerError as error:
+            raise await self.broker.refused(cluster.owner, cluster.centre, cluster.queue, error) from None
         self.wake(cluster)
         return batches
 
@@ -115,7 +121,8 @@ class ClusterDesk:
         """The API's JSON of a cluster."""
         found, batches = await self.clusters.listed(cluster.id) or (cluster, [])
         limits, used = self.broker.parts.cluster_limits, await self.clusters.used(cluster.owner, cluster.centre)
-        return clusterviews.cluster(found, batches, limits, used, self.broker.parts.clock())
+        money = await self.broker.meters.cluster(found, batches)
+        return clusterviews.cluster(found, batches, limits, used, self.broker.parts.clock(), money)
 
     async def workers(self, cluster: Cluster, after: int = -1, wait: float = 0.0) -> dict[str, Any]:
         """The workers, once the cluster's version is beyond `after`, or after `wait` seconds."""

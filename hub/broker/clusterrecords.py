@@ -172,6 +172,8 @@ class BatchChange:
     job: Mapping[str, Any] = field(default_factory=dict)
     workers: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     news: tuple[News, ...] = ()
+    #: Of these tasks the end is certain, but nobody says when it came: what they cost is not known yet.
+    unknown: frozenset[int] = frozenset()
 
 
 #: A pure function of what is in the store when the change is made: it is run inside the transaction.

@@ -6,7 +6,7 @@ becomes an event of the session in which the cluster's head is.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,6 +40,10 @@ class KeyUsed(Exception):
     """The key was used for a request of another size."""
 
 
+def _nothing(c: Connection, cluster: Cluster, job: WorkerJob) -> None:
+    """They cost nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """More workers of a cluster, as they are asked for."""
@@ -53,6 +57,8 @@ class Asked:
     price: int
     tariff: Mapping[str, int]
     limits: ClusterLimits
+    #: Puts the money for a worker job on hold that was just written.
+    hold: Callable[[Connection, Cluster, WorkerJob], object] = _nothing
 
     def parts(self) -> list[int]:
         """The sizes of the submissions."""
@@ -97,7 +103,7 @@ class Clusters(ClusterReads):
         """The worker jobs of one request for workers, written down unless its key is known already.
 
         Raises:
-            Closed, KeyUsed, OverLimit.
+            Closed, KeyUsed, OverLimit; LedgerError where the money for them is not there.
         """
 
         def work(c: Connection) -> tuple[list[Batch], bool]:
@@ -120,6 +126,7 @@ class Clusters(ClusterReads):
                 c.execute(insert(worker_jobs).values(**job.row()))
                 tasks = tuple(Worker(job.id, task) for task in range(1, count + 1))
                 c.execute(insert(workers), [worker.row() for worker in tasks])
+                asked.hold(c, found, job)
                 made.append(Batch(found, job, tasks))
             told = News.of("workers-asked", count=asked.count, cluster=found.name, queue=found.queue)
             grown = rows.grow(c, found, [told], now)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from perijove.hub.broker import paying
 from perijove.hub.broker.clusterrecords import Batch, BatchChange, Cluster, Worker, WorkerJob, WorkerState
 from perijove.hub.broker.records import Change, News
 from perijove.hub.broker.sessions import apply_change, one_session
@@ -63,7 +64,7 @@ def locked_batch(c: Connection, worker_job: str) -> Batch:
 
 
 def apply(c: Connection, before: Batch, change: BatchChange, now: datetime) -> Batch:
-    """Writes a change, and what it means for the cluster."""
+    """Writes a change, what it means for the cluster, and with the end of workers what they cost."""
     job = replace(before.job, **change.job)
     if change.job:
         c.execute(update(worker_jobs).where(worker_jobs.c.id == job.id).values(**change.job))
@@ -75,7 +76,9 @@ def apply(c: Connection, before: Batch, change: BatchChange, now: datetime) -> B
         this = (workers.c.job == job.id) & (workers.c.task == bindparam("this_task"))
         c.execute(update(workers).where(this).values({key: bindparam(f"new_{key}") for key in keys}), many)
     told = tuple(replace(worker, **change.workers.get(worker.task, {})) for worker in before.workers)
-    return Batch(grow(c, before.cluster, change.news, now), job, told)
+    after = Batch(grow(c, before.cluster, change.news, now), job, told)
+    paying.settle_workers(c, before, after, change, now)
+    return after
 
 
 def grow(c: Connection, cluster: Cluster, news: Sequence[News], now: datetime) -> Cluster:

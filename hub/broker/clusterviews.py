@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -17,9 +17,14 @@ _WORKER = ("name", "job", "task", "reason", "raw_reason", "detail", "node", "job
 
 
 def cluster(
-    found: Cluster, batches: Iterable[Batch], limits: ClusterLimits, used: Used, now: datetime
+    found: Cluster,
+    batches: Iterable[Batch],
+    limits: ClusterLimits,
+    used: Used,
+    now: datetime,
+    money: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """A cluster. Costs are micro-credits an hour, memory MiB, walltime seconds."""
+    """A cluster. Costs are micro-credits an hour, memory MiB, walltime seconds. `money`: of all its workers ever."""
     listed = [(batch, worker) for batch in batches for worker in _listed(batch, now)]
     running = [batch.job.price for batch, worker in listed if worker.state is WorkerState.RUNNING]
     counts = {state: sum(worker.state is state for _, worker in listed) for state in WorkerState}
@@ -33,6 +38,7 @@ def cluster(
         "closed_by": found.closed_by,
         "counts": {state.value: counts[state] for state in shown},
         "cost_per_hour": sum(running),
+        "money": money,
         "limits": limits.view(),
         "used": used.view(),
         "seen": iso(found.seen),

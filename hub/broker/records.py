@@ -122,6 +122,8 @@ class Change:
 
     values: Mapping[str, Any]
     news: tuple[News, ...] = ()
+    #: Of an end: nobody says when or how it came, so that what it cost is not known yet.
+    unknown: bool = False
 
 
 #: A pure function of the record as it is when the change is made: it is run inside the transaction.

@@ -19,6 +19,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from perijove.hub.broker import runrecords as change
+from perijove.hub.broker.errors import Refusal
 from perijove.hub.broker.records import Record
 from perijove.hub.broker.runcompare import agreement
 from perijove.hub.broker.runrecords import Run, RunState
@@ -107,6 +108,8 @@ class RunKeeper:
             await self.open(run)
         except BadRequest as bad:
             await self._not_opened(run, [fault_view(fault) for fault in bad.faults])
+        except Refusal as refused:
+            await self._not_opened(run, list(refused.faults))
         except TooMany:
             words = "you have as many sessions as one person may have; stop one first"
             await self._not_opened(run, [fault_view(Fault("", "too-many-sessions", words, {}))])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -230,11 +230,6 @@ def settled(session: str | None, cost: int) -> RunTransition:
     return to
 
 
-def share_of(seconds: timedelta, hourly: int) -> int:
-    """Micro-credits for so long at `hourly`."""
-    return max(0, round(seconds.total_seconds() * hourly / 3600))
-
-
 __all__ = [
     "Relation",
     "Run",
@@ -248,5 +243,4 @@ __all__ = [
     "opened",
     "reported",
     "settled",
-    "share_of",
 ]

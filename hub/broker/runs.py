@@ -7,8 +7,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from perijove.hub.broker.charges import charge
 from perijove.hub.broker.records import Record
-from perijove.hub.broker.runrecords import Run, RunState, RunTransition, share_of
+from perijove.hub.broker.runrecords import Run, RunState, RunTransition
 from perijove.hub.broker.sessions import Sessions
 from perijove.hub.broker.store import clusters, run_files, runs, sessions, shares, worker_jobs, workers
 from perijove.spawners.job import new_session_id
@@ -152,7 +153,7 @@ class Runs:
 
         def work(c: Connection) -> int:
             return sum(
-                share_of(min(row.ended or end, end) - max(row.started, begin), row.price) for row in c.execute(query)
+                charge(row.price, min(row.ended or end, end) - max(row.started, begin)) for row in c.execute(query)
             )
 
         return await self.database.read(work)

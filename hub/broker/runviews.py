@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from perijove.hub.broker.charges import charge
 from perijove.hub.broker.records import Record
 from perijove.hub.broker.runfiles import Kept
-from perijove.hub.broker.runrecords import Run, RunState, share_of
+from perijove.hub.broker.runrecords import Run, RunState
 from perijove.hub.broker.views import iso
 
 _SAME = (
@@ -47,7 +48,7 @@ def window(run: Run, record: Record | None, now: datetime) -> tuple[datetime, da
 def cost_in(run: Run, record: Record | None, now: datetime) -> int:
     """What the session that it is in has cost it so far; `run.price` is its share of the session's price."""
     span = window(run, record, now)
-    return 0 if span is None else share_of(span[1] - span[0], run.price)
+    return 0 if span is None else charge(run.price, span[1] - span[0])
 
 
 def run(

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from perijove.hub.broker import events as words
+from perijove.hub.broker import paying
 from perijove.hub.broker.database import Database
 from perijove.hub.broker.events import Bulletin
 from perijove.hub.broker.records import Change, News, Record, Transition
@@ -19,6 +20,12 @@ from perijove.spawners.session import Stage
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 Clock = Callable[[], datetime]
+#: Puts the money for a session on hold that was just written.
+Holder = Callable[[Connection, Record], object]
+
+
+def _nothing(c: Connection, record: Record) -> None:
+    """It costs nothing."""
 
 
 def utc_now() -> datetime:
@@ -60,10 +67,13 @@ class Sessions:
 
         return await self.database.write(work)
 
-    async def open(self, draft: Record, tag: str, news: Sequence[News], most: int) -> tuple[Record, bool]:
+    async def open(
+        self, draft: Record, tag: str, news: Sequence[News], most: int, hold: Holder = _nothing
+    ) -> tuple[Record, bool]:
         """The live session of `draft`'s owner and server, made from `draft` if there is none (then True).
 
-        It gets an id and a local port. At most `most` live sessions of one owner.
+        It gets an id and a local port. At most `most` live sessions of one owner. `hold` holds its money, in the same
+        transaction: what it raises is raised, and there is no session.
 
         Raises:
             NoPort, TooMany.
@@ -78,6 +88,7 @@ class Sessions:
             port = _free_port(c, self.ports)
             record = replace(draft, id=new_session_id(tag), live=True, local_port=port, created=self.clock())
             c.execute(insert(sessions).values(**_plain(record.row())))
+            hold(c, record)
             return apply_change(c, record, Change({}, tuple(news)), self.clock()), True
 
         record, new = await self.database.write(work)
@@ -100,13 +111,22 @@ class Sessions:
 
         return await self.database.write(work)
 
-    async def change(self, session: str, transition: Transition) -> Record:
-        """The session after `transition`, which sees it as it is in the store now; None from it leaves it as it is."""
+    async def change(
+        self, session: str, transition: Transition, also: Callable[[Connection, Record, Record], object] | None = None
+    ) -> Record:
+        """The session after `transition`, which sees it as it is in the store now; None from it leaves it as it is.
+
+        A change is made together with what `also` does with the session before and after it.
+        """
 
         def work(c: Connection) -> tuple[Record, Record | None]:
             record = Record.of(c.execute(select(sessions).where(sessions.c.id == session).with_for_update()).one())
-            change = transition(record)
-            return record, None if change is None else apply_change(c, record, change, self.clock())
+            if (change := transition(record)) is None:
+                return record, None
+            after = apply_change(c, record, change, self.clock())
+            if also is not None:
+                also(c, record, after)
+            return record, after
 
         before, after = await self.database.write(work)
         if after is None:
@@ -267,7 +287,7 @@ def _free_port(c: Connection, ports: tuple[int, int]) -> int:
 
 
 def apply_change(c: Connection, record: Record, change: Change, now: datetime) -> Record:
-    """Writes the events and the values; the record knows the number of its last event."""
+    """Writes the events and the values, and with an end what it cost; the record knows the number of its last event."""
     values = dict(change.values)
     after = replace(record, **values)
     for one in change.news:
@@ -276,6 +296,8 @@ def apply_change(c: Connection, record: Record, change: Change, now: datetime) -
         values["last_event"] = int((result.inserted_primary_key or (0,))[0])
     if values:
         c.execute(update(sessions).where(sessions.c.id == record.id).values(**_plain(values)))
+    if after.stage is Stage.ENDED and record.stage is not Stage.ENDED:
+        paying.settle_session(c, after, change.unknown, now)
     return replace(record, **values)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from perijove.hub.broker.charges import times
 from perijove.hub.broker.config import TAIL_CHARACTERS, TAIL_LINES
 from perijove.hub.broker.records import Change, News, Record, Transition
 from perijove.spawners.job import JobStatus, Reason
@@ -249,13 +250,14 @@ def ended(
         why = detail or (record.detail if record.outcome else "")
         values: dict[str, Any] = {"stage": Stage.ENDED, "live": None, "local_port": None, "connected": False}
         values |= {"outcome": final, "detail": why[:2000], "log_tail": bounded_tail(tail) or record.log_tail}
-        values |= {"ended": (job and job.ended) or now, "unknown_since": None, "attempted": None}
+        begun, end = times(job, record.started, record.cores, now)
+        values |= {"started": begun, "ended": end, "unknown_since": None, "attempted": None}
         # Nothing to remove at the centre where nothing was ever tried.
         values["forgotten"] = record.attempt == 0
         if job is not None:
             values |= {"exit_code": job.exit_code, "core_seconds": job.core_seconds, "raw_reason": job.raw[:200]}
-            values["started"] = record.started or job.started
-        return Change(values, (News.of("ended", outcome=final, detail=why[:500]),))
+        vanished = job is None and outcome is Reason.OTHER
+        return Change(values, (News.of("ended", outcome=final, detail=why[:500]),), unknown=vanished)
 
     return to
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -41,14 +42,17 @@ _SAME = [
 _TIMES = ["unknown_since", "created", "submitted", "started", "ready", "ended", "ends_by", "expected", "taken"]
 
 
-def session(record: Record, needs_environment: bool, ahead: int | None = None) -> dict[str, Any]:
-    """A session; see `perijove.spawners.session.SessionView`."""
+def session(
+    record: Record, needs_environment: bool, ahead: int | None = None, money: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """A session; see `perijove.spawners.session.SessionView`. `money`: see `perijove.hub.broker.money`."""
     view: dict[str, Any] = {key: getattr(record, key) for key in _SAME}
     view |= {key: iso(getattr(record, key)) for key in _TIMES}
     view["stage"] = record.stage.value
     view["url"] = f"http://127.0.0.1:{record.local_port}" if record.local_port else None
     view["needs_environment"] = needs_environment
     view["ahead"] = ahead
+    view["money"] = money
     return view
 
 

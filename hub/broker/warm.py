@@ -16,12 +16,16 @@ import logging
 import secrets
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
+from perijove.hub.broker import paying
+from perijove.hub.broker.charges import charge
 from perijove.hub.broker.drafts import draft, placed
 from perijove.hub.broker.records import Change, News, Record, Transition
 from perijove.hub.broker.sessions import TooMany
 from perijove.hub.broker.store import sessions
+from perijove.hub.ledger.records import LedgerError
 from perijove.spawners.request import BadRequest
 from perijove.spawners.session import Stage
 from sqlalchemy import Connection, func, select
@@ -47,10 +51,12 @@ class Pool:
 
     # --- taking over -----------------------------------------------------------------------------------------------
 
-    async def take(self, wanted: Record, walltime: int | None) -> Record | None:
+    async def take(self, wanted: Record, walltime: int | None, hourly: int) -> Record | None:
         """A warm session that serves `wanted`, which is now its owner's; None if there is none.
 
-        `walltime`: seconds that were asked for, None if the person did not say.
+        `walltime`: seconds that were asked for, None if the person did not say. `hourly`: micro-credits an hour of
+        what was asked for. From now on the person pays that, to the job's end at most; who has not so much gets a job
+        of their own, which may be shorter.
 
         Raises:
             TooMany: the person has as many live sessions as one person may have.
@@ -65,10 +71,11 @@ class Pool:
             raise TooMany
         for spare in await self._spare(wanted.centre):
             try:
-                taking = _taking(wanted, walltime or SHORTEST, broker.parts.clock())
-                taken = await broker.sessions.change(spare.id, taking)
-            except IntegrityError:
-                return None  # the same was asked for at the same time, and that one is there
+                taking = _taking(wanted, walltime or SHORTEST, hourly, broker.parts.clock())
+                paid = partial(paying.take_over, settings=broker.parts.ledger, hourly=hourly)
+                taken = await broker.sessions.change(spare.id, taking, paid)
+            except (IntegrityError, LedgerError):
+                return None  # the same was asked for at the same time, and is there; or there is not the money for it
             if (taken.owner, taken.server) == (wanted.owner, wanted.server):
                 if (work := broker.work(taken)) is not None:
                     work.replaced(taken)
@@ -139,12 +146,13 @@ class Pool:
         # The hub knows nothing of it, so there is nothing for it to give up.
         record = replace(record, hub_cleared=True)
         news = News.of("checked", cores=placement.cores, centre=centre.id, queue=queue.name)
-        record, _ = await self.broker.sessions.open(record, self.broker.tag, [news], 10_000)
+        hold = partial(paying.hold_session, settings=parts.ledger, hourly=placement.hourly)
+        record, _ = await self.broker.sessions.open(record, self.broker.tag, [news], 10_000, hold)
         self.broker.work(record)
         return True
 
 
-def _taking(wanted: Record, seconds: float, now: datetime) -> Transition:
+def _taking(wanted: Record, seconds: float, hourly: int, now: datetime) -> Transition:
     """The session is `wanted`'s from now on, if it is still nobody's, ready to take, and fits."""
 
     def to(record: Record) -> Change | None:
@@ -161,9 +169,10 @@ def _taking(wanted: Record, seconds: float, now: datetime) -> Transition:
             and record.account == wanted.account
             and left >= seconds
         )
-        if not fits:
+        if not fits or record.ends_by is None:
             return None
-        values = {"owner": wanted.owner, "server": wanted.server, "request": wanted.request, "price": wanted.price}
+        price = charge(hourly, record.ends_by - now)
+        values = {"owner": wanted.owner, "server": wanted.server, "request": wanted.request, "price": price}
         values |= {"created": now, "taken": now, "hub_cleared": False}
         return Change(values, (News.of("kept-warm", centre=record.centre),))
 

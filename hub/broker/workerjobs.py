@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from perijove.hub.broker.clusterrecords import Batch, BatchChange, BatchTransition, Worker, WorkerState
+from perijove.hub.broker.charges import times
+from perijove.hub.broker.clusterrecords import (
+    Batch,
+    BatchChange,
+    BatchTransition,
+    Cluster,
+    Worker,
+    WorkerState,
+)
 from perijove.hub.broker.records import News
 from perijove.spawners.batch import BatchSystem
 from perijove.spawners.job import JobState, JobStatus, Reason
@@ -95,7 +104,7 @@ def listed(jobs: Mapping[int, JobStatus], now: datetime) -> BatchTransition:
         changes = {}
         for worker in batch.going:
             job = jobs.get(worker.task)
-            if job is not None and (values := _taken(worker, job, batch.cluster.walltime, now)):
+            if job is not None and (values := _taken(worker, job, batch.cluster, now)):
                 changes[worker.task] = values
         return _with_end(batch, changes, now)
 
@@ -108,7 +117,8 @@ def gone(tasks: Collection[int], now: datetime) -> BatchTransition:
 
     def to(batch: Batch) -> BatchChange | None:
         ends = {w.task: _end(w, Reason.OTHER, now, words if w.wanted else "") for w in batch.going if w.task in tasks}
-        return _with_end(batch, ends, now)
+        change = _with_end(batch, ends, now)
+        return change and replace(change, unknown=frozenset(w.task for w in batch.going if w.task in ends and w.wanted))
 
     return to
 
@@ -159,10 +169,10 @@ def _with_end(batch: Batch, changes: Mapping[int, Mapping[str, Any]], now: datet
     return BatchChange(values, changes, (*told, *_losses(batch, changes)))
 
 
-def _taken(worker: Worker, job: JobStatus, walltime: int, now: datetime) -> dict[str, Any]:
+def _taken(worker: Worker, job: JobStatus, cluster: Cluster, now: datetime) -> dict[str, Any]:
     """The values of a worker that what was said of it changes."""
     if job.state is JobState.ENDED:
-        return _end(worker, job.reason, now, "", job)
+        return _end(worker, job.reason, now, "", job, cluster.cores)
     found: dict[str, Any] = {"restarts": job.restarts}
     if job.state is JobState.QUEUED:
         found |= {"state": WorkerState.QUEUED, "reason": job.reason.value, "raw_reason": job.raw[:200]}
@@ -173,12 +183,14 @@ def _taken(worker: Worker, job: JobStatus, walltime: int, now: datetime) -> dict
         same = worker.started is not None and worker.node == job.node[:255] and worker.restarts == job.restarts
         begun = worker.started if same and worker.started else job.started or now
         found |= {"state": WorkerState.RUNNING, "node": job.node[:255], "started": begun, "expected": None}
-        found |= {"ends_by": begun + timedelta(seconds=walltime), "reason": ""}
+        found |= {"ends_by": begun + timedelta(seconds=cluster.walltime), "reason": ""}
         found["raw_reason"] = job.raw[:200] if job.state is JobState.SUSPENDED else ""
     return {key: value for key, value in found.items() if getattr(worker, key) != value}
 
 
-def _end(worker: Worker, reason: Reason, now: datetime, detail: str, job: JobStatus | None = None) -> dict[str, Any]:
+def _end(
+    worker: Worker, reason: Reason, now: datetime, detail: str, job: JobStatus | None = None, cores: int = 1
+) -> dict[str, Any]:
     """The values of a worker that is over. One that nobody wants, or that ended well, is not lost."""
     if not worker.wanted and reason in _UNSAID:
         reason = Reason.CANCELLED
@@ -186,8 +198,9 @@ def _end(worker: Worker, reason: Reason, now: datetime, detail: str, job: JobSta
     values: dict[str, Any] = {"state": WorkerState.ENDED if good else WorkerState.LOST, "ended": now}
     values |= {"reason": (reason or Reason.OTHER).value, "detail": detail[:2000], "expected": None}
     if job is not None:
-        values |= {"ended": job.ended or now, "exit_code": job.exit_code, "core_seconds": job.core_seconds}
-        values |= {"raw_reason": job.raw[:200], "started": worker.started or job.started}
+        begun, end = times(job, worker.started, cores, now)
+        values |= {"started": begun, "ended": end, "exit_code": job.exit_code, "core_seconds": job.core_seconds}
+        values["raw_reason"] = job.raw[:200]
         values["node"] = job.node[:255] if job.node else worker.node
     return values
 

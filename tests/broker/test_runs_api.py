@@ -372,6 +372,9 @@ async def test_a_run_costs_what_its_session_does(gateway: Gateway, runs: Runs, a
 
     hour = gateway.broker.parts.clock() - timedelta(hours=1)
     await gateway.broker.sessions.change(run["session"], lambda record: Change({"started": hour}))
+    job = runs.job(await runs.get(run["id"]))
+    assert job is not None
+    job.started = hour
     cost = (await ok(api, "GET", f"/runs/{run['id']}"))["cost"]
     assert 2_000_000 <= cost < 2_020_000
     await ok(api, "PUT", f"/runs/{run['id']}/report", json={"report": report("done")})

@@ -19,6 +19,7 @@ from perijove.hub.broker.migrations import upgrade
 from perijove.hub.broker.records import Change, News, Record
 from perijove.hub.broker.sessions import NoPort, Sessions, TooMany, utc_now
 from perijove.hub.broker.store import metadata
+from perijove.hub.ledger import tables as ledger
 from perijove.spawners.session import Stage
 from sqlalchemy import insert, select
 
@@ -133,6 +134,7 @@ async def test_the_migrations_make_the_tables_that_the_code_has(sessions: Sessio
     engine = engine_for(url, writes=True)
     with engine.begin() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        assert ledger.holds.metadata is metadata
     engine.dispose()
 
 

@@ -32,7 +32,7 @@ def test_the_example_gives_the_defaults_where_it_says_so() -> None:
     example = Settings.load(EXAMPLE)
     plain = Settings(state_dir=Path("/s"), centres_dir=Path("/c"))
     keys = ["bind_url", "hub_port", "proxy_api_port", "broker_port", "session_ports", "database", "launch_limits"]
-    for key in [*keys, "retention", "cluster_limits"]:
+    for key in [*keys, "retention", "cluster_limits", "ledger"]:
         assert getattr(example, key) == getattr(plain, key), key
 
 

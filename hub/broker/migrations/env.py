@@ -5,6 +5,7 @@ from __future__ import annotations
 from alembic import context
 from perijove.hub.broker.database import engine_for
 from perijove.hub.broker.store import metadata
+from perijove.hub.ledger import tables as _ledger  # noqa: F401 - its tables are of this metadata
 from sqlalchemy import Connection
 
 
