@@ -18,8 +18,8 @@ from perijove.hub.pages.formats import Formats
 from perijove.hub.pages.forms import read_form
 from perijove.hub.pages.languages import language_of
 from perijove.hub.pages.moneyapi import MoneyApi
-from perijove.hub.pages.moneyforms import credits_of
-from perijove.hub.pages.moneyviews import DAYS, FOLDERS, BudgetView, EntryView, spending
+from perijove.hub.pages.moneyforms import by_field, credits_of
+from perijove.hub.pages.moneyviews import COLOURS, DAYS, FOLDERS, BudgetView, EntryView, spending
 from perijove.hub.pages.moneywords import MOVES, ROLES
 from perijove.hub.pages.news import fresh
 from perijove.hub.pages.people import Person
@@ -103,7 +103,7 @@ class Page:
         view, centres, chosen = shown["view"], shown["centres"], filters(asked)
         rows, older = await statement(self.money, self.key, chosen, asked.get("cursor", "")[:200])
         since = datetime.now(UTC) - timedelta(days=DAYS)
-        usage = await self.money.usage({"by": "day,centre", "budget": self.key, "since": since.isoformat()})
+        usage = await self.spent({"budget": self.key, "since": since.isoformat()})
         others = [BudgetView(row, self.fmt, self.person.name) for row in await self.money.budgets()]
         shown |= {
             "others": [one for one in others if one.key != self.key],
@@ -120,6 +120,20 @@ class Page:
         }
         shown["may_change"] = not view.closed and (view.manages or (self.person.admin and view.kind == "project"))
         return shown | dict(faults or {})
+
+    async def spent(self, query: Mapping[str, Any]) -> list[Json]:
+        """What was charged a day and a centre: those that have a colour one by one, the rest together ("")."""
+        centres = [row for row in await self.money.usage({**query, "by": "centre"}) if row.get("charged")]
+        named = sorted(centres, key=lambda row: -int(row["charged"]))[:COLOURS]
+        found, rest = (
+            [],
+            {str(row["key"]): int(row["charged"]) for row in await self.money.usage({**query, "by": "day"})},
+        )
+        for centre in named:
+            for row in await self.money.usage({**query, "by": "day", "centre": centre["key"]}):
+                found.append({"day": row["key"], "centre": centre["key"], "charged": row["charged"]})
+                rest[str(row["key"])] -= int(row["charged"])
+        return found + [{"day": day, "centre": "", "charged": charged} for day, charged in rest.items() if charged > 0]
 
     async def render(self, template: str, values: Mapping[str, Any], status: int = 200) -> Response:
         """A page or a part of one."""
@@ -167,7 +181,7 @@ def routes(router: APIRouter, site: Site) -> None:
         try:
             await _change(api, name, form)
         except Refused as refused:
-            faults = {str(fault.get("field") or "person"): [fault] for fault in refused_by_rule(refused)}
+            faults = by_field(refused_by_rule(refused), ("person", "limit") if form.get("do") == "add" else ())
             shown = await page.all({"form": form, "faults": faults})
             return await page.render("budget.html", shown, 400)
         return RedirectResponse(f"{site.config.prefix}/budget/projects/{name}#members", status_code=303)

@@ -112,12 +112,12 @@ def dots(waits: Sequence[float], end: int) -> list[tuple[float, float]]:
 
 
 def stacks(columns: Sequence[Sequence[float]], width: float, height: float) -> list[list[Block]]:
-    """Columns side by side, each piled up from its parts; the highest one fills the height. Empty parts are left out."""
+    """Columns side by side, each piled up from its parts; the highest fills the height. Empty parts are left out."""
     most = max((sum(column) for column in columns), default=0.0)
     step = width / max(len(columns), 1)
     found = []
     for number, column in enumerate(columns):
-        top, bars = height, []
+        top, bars = height, list[Block]()
         for series, part in enumerate(column):
             tall = height * part / most if most else 0.0
             if tall > 0:

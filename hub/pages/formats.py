@@ -181,11 +181,14 @@ class Formats:
 
     def _values(self, field: str, values: Mapping[str, Any]) -> dict[str, str]:
         """The values of a fault in the units of its field; texts are cut, templates turn them into harmless HTML."""
-        unit = {"memory": self.memory, "walltime": self.duration}.get(field)
+        unit = {"memory": self.memory, "walltime": self.duration, "budget": self.money}.get(field)
         words = {}
         for key, value in values.items():
             if isinstance(value, int | float) and not isinstance(value, bool):
                 words[key] = unit(int(value)) if unit else self.number(value)
+            elif key == "who" and isinstance(value, list):
+                names = [str(name)[:LONGEST] for name in value[:5]]
+                words[key] = self.listed(names or [self.language.gettext(N_("the operators of this gateway"))])
             elif key in ("start", "end") and (when := moment(value)):
                 words[key] = self.time(when)
             else:

@@ -25,14 +25,18 @@ class MoneyApi:
 
     api: Api
 
-    async def budgets(self) -> list[Json]:
-        """What the person may spend, their own first; none from a broker that keeps no books."""
+    async def budgets(self, *, everybody: bool = False) -> list[Json]:
+        """What the person may spend, their own first, or (operators) what anybody may; `enforce` as the gateway has it.
+
+        None from a broker that keeps no books.
+        """
         try:
-            rows = _rows(await self.api.call("GET", "/budgets"), "budgets")
+            answer = await self.api.call("GET", "/budgets", query={"everybody": True} if everybody else None)
         except Refused as refused:
             if refused.status != 404:
                 raise
             return []
+        rows = [row | {"enforce": answer.get("enforce", True)} for row in _rows(answer, "budgets")]
         return sorted(rows, key=lambda row: (row.get("kind") != "person", str(row.get("title") or row.get("key"))))
 
     async def budget(self, key: str) -> Json:
@@ -48,7 +52,7 @@ class MoneyApi:
         return await self.api.send("GET", f"/budgets/{_q(key)}/entries", query={**query, "format": "csv"})
 
     async def usage(self, query: Mapping[str, Any]) -> list[Json]:
-        """What was charged, summed up `by` the fields that `query` names."""
+        """What was charged, summed up `by` what `query` says: of each `key`."""
         return _rows(await self.api.call("GET", "/usage", query=query), "usage")
 
     async def prices(self) -> list[Json]:
@@ -98,7 +102,7 @@ class MoneyApi:
 
     async def undecided(self) -> list[Json]:
         """Holds whose end nobody knows."""
-        return _rows(await self.api.call("GET", "/holds", query={"state": "undecided"}), "holds")
+        return _rows(await self.api.call("GET", "/holds"), "holds")
 
     async def decide(self, kind: str, subject: str, charge: int, note: str) -> None:
         """Say what such a hold costs."""
@@ -107,7 +111,12 @@ class MoneyApi:
 
     async def reconciliations(self) -> list[Json]:
         """The newest comparisons with the centres' own accounts, with their differences."""
-        return _rows(await self.api.call("GET", "/reconciliations"), "reconciliations")
+        try:
+            return _rows(await self.api.call("GET", "/reconciliations"), "reconciliations")
+        except Refused as refused:
+            if refused.status != 404:
+                raise
+            return []
 
     async def reconcile(self, centre: str) -> None:
         """Compare with a centre now."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 
-from perijove.hub.pages.api import Refused
+from perijove.hub.pages.api import Json, Refused
 from perijove.spawners.units import credits_from
 
 
@@ -38,3 +38,12 @@ def day_of(form: Mapping[str, str], field: str) -> str | None:
         return f"{date.fromisoformat(text).isoformat()}T00:00:00+00:00" if text else None
     except ValueError:
         raise Refused(400, "day", "", [{"field": field, "code": "wrong-day"}]) from None
+
+
+def by_field(faults: Sequence[Json], fields: Sequence[str]) -> dict[str, list[Json]]:
+    """Faults by the fields of a form; those of anything else under "", for the top of the page."""
+    found: dict[str, list[Json]] = {}
+    for fault in faults:
+        name = str(fault.get("field") or "")
+        found.setdefault(name if name in fields else "", []).append(fault)
+    return found

@@ -109,6 +109,16 @@ class BudgetView:
         return ROLES.get(str(self.data.get("role"))) if self.kind != "person" else None
 
     @property
+    def bound(self) -> str:
+        """The most that whoever looks may spend of it, and how much of that is gone, in a sentence; "" for no bound."""
+        mine: Json = next((one for one in self.data.get("members") or () if one.get("person") == self.person), {})
+        if mine.get("limit") is None or self.kind == "person":
+            return ""
+        gone = self.fmt.credit(int(mine.get("spent") or 0) + int(mine.get("held") or 0))
+        words = self.fmt.language.gettext("You yourself may spend at most {limit} of it; {gone} are spent or on hold.")
+        return words.format(limit=self.fmt.money(int(mine["limit"])), gone=gone)
+
+    @property
     def has(self) -> str:
         """How much there is, in a sentence."""
         gettext, money = self.fmt.language.gettext, self.fmt.money(max(self.available, 0))
@@ -185,7 +195,9 @@ class BudgetView:
         return self.fmt.credit(max(self.available, 0))
 
     def missing(self, price: int) -> int:
-        """How much it lacks to hold `price`."""
+        """How much it lacks to hold `price`; nothing where the gateway only counts."""
+        if not self.data.get("enforce", True):
+            return 0
         return max(price - self.available, 0)
 
 
@@ -326,7 +338,8 @@ def spending(
     ranked = sorted((centre for centre, total in totals.items() if total), key=lambda one: (-totals[one], one))
     if not ranked:
         return None
-    named, rest = ranked[:COLOURS], ranked[COLOURS:]
+    named = [centre for centre in ranked if centre][:COLOURS]
+    rest = [centre for centre in ranked if centre not in named]
     groups = [[centre] for centre in named] + ([rest] if rest else [])
     names = [centre_name(centre, centres, fmt.language) for centre in named]
     names += [fmt.language.gettext("other centres")] * bool(rest)

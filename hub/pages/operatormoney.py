@@ -18,7 +18,7 @@ from perijove.hub.pages.formats import Formats
 from perijove.hub.pages.forms import read_form
 from perijove.hub.pages.languages import language_of
 from perijove.hub.pages.moneyapi import MoneyApi
-from perijove.hub.pages.moneyforms import credits_of, day_of
+from perijove.hub.pages.moneyforms import by_field, credits_of, day_of
 from perijove.hub.pages.operatormoneyviews import (
     HoldView,
     Period,
@@ -31,13 +31,20 @@ from perijove.hub.pages.people import Person
 from perijove.hub.pages.start import refused_by_rule
 from perijove.hub.pages.views import centre_name
 
+#: The fields of each form; what is wrong with anything else stands on top of the page.
+FIELDS = {
+    "decide": ("charge",),
+    "grants": ("budget", "amount", "starts", "ends", "note"),
+    "projects": ("slug", "title", "manager"),
+}
+
 
 async def money_values(site: Site, request: Request, person: Person) -> dict[str, Any]:
     """What the page shows."""
     language, api = language_of(request), site.api(person)
     money, centres, fmt = MoneyApi(api), await api.centres(), Formats(language)
     period = Period.of(request.query_params.get("month", ""), datetime.now(UTC).date(), fmt)
-    budgets = await money.budgets()
+    budgets = await money.budgets(everybody=True)
     return {
         "period": period,
         "undecided": [HoldView(row, centres, fmt) for row in await money.undecided()],
@@ -80,7 +87,7 @@ def routes(router: APIRouter, site: Site) -> None:
         try:
             there = await _order(MoneyApi(site.api(person)), what, form)
         except Refused as refused:
-            faults = {str(fault.get("field") or what): [fault] for fault in refused_by_rule(refused)}
+            faults = by_field(refused_by_rule(refused), FIELDS.get(what, ()))
             shown = await money_values(site, request, person) | {"form": form, "faults": faults}
             shown |= {"at": f"{what}{form.get('kind', '')}{form.get('subject', '')}"}
             return site.page(request, "operatormoney.html", shown, person=person, status=400, address=root)

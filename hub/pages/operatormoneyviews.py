@@ -14,6 +14,8 @@ from perijove.hub.pages.views import centre_name, queue_title
 from perijove.hub.pages.words import UNKNOWN, Look, Words
 
 Json = Mapping[str, Any]
+#: Refusals for money.
+FOR_MONEY = frozenset({"balance", "budget-limit", "budget-closed", "not-member"})
 
 
 def _month(first: date, back: int) -> date:
@@ -95,6 +97,21 @@ class Line:
     centre: str
     queue: str
     bar: float
+
+    @property
+    def wait(self) -> float | None:
+        """Seconds that half of the starts took at most."""
+        return (self.data.get("waits") or {}).get("p50")
+
+    @property
+    def refused(self) -> int:
+        """Starts that were refused."""
+        return sum((self.data.get("refused") or {}).values())
+
+    @property
+    def unpaid(self) -> int:
+        """Those of them that were refused for money."""
+        return sum(many for code, many in (self.data.get("refused") or {}).items() if code in FOR_MONEY)
 
 
 def _lines(rows: Sequence[Json], key: str, centres: Mapping[str, Json], fmt: Formats) -> list[Line]:

@@ -57,7 +57,7 @@ def refused_by_rule(refused: Refused) -> list[Json]:
     Raises:
         Refused: it is not of that kind.
     """
-    if refused.status >= 500 or refused.status in (401, 403):
+    if refused.status >= 500 or refused.status == 401 or (refused.status == 403 and not refused.faults):
         raise refused
     return refused.faults or [{"field": "", "code": refused.code, "message": refused.message, "values": {}}]
 
@@ -118,7 +118,7 @@ def payer_of(budgets: Sequence[BudgetView], key: str) -> tuple[BudgetView | None
     found = next((one for one in budgets if one.key == key or (not key and one.own)), None)
     if found or not key or not budgets:
         return found, []
-    return None, [{"field": "", "code": "not-member", "message": "", "values": {"budget": key[:300]}}]
+    return None, [{"field": "", "code": "not-member", "message": "", "values": {"person": budgets[0].person}}]
 
 
 async def free_name(api: Api, owner: str, app: str = "") -> str:

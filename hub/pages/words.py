@@ -263,7 +263,17 @@ FAULTS = {
     "file-exists": N_("There are too many other files of this name at {to} already: “{file}”."),
     "file-no-account": N_("“{file}” cannot be brought from {from} to {to}: you have no account at one of them."),
     "file-too-many-transfers": N_("“{file}” was not brought: too many of your files were on their way for hours."),
-    "not-member": N_("You may not spend “{budget}”. Choose what else pays, or ask who manages it."),
+    "balance": N_("{missing} are missing: it can cost {needed}, and {available} can be spent. Ask {who} for more."),
+    "budget-limit": N_(
+        "A limit of the budget is reached: of {limit}, {used} are spent or on hold, and {needed} are needed."
+    ),
+    "budget-closed": N_("This budget is closed: choose what else pays."),
+    "not-member": N_("“{person}” may not spend this budget. Choose what else pays, or ask who manages it."),
+    "no-budget": N_("There is no such budget."),
+    "project-exists": N_("There is a project of this name already. Choose another one."),
+    "last-manager": N_("“{person}” is the last manager: name another one first."),
+    "not-undecided": N_("What this has cost is known by now."),
+    "no-hold": N_("Nothing is on hold for that."),
     "wrong-credits": N_("Please give an amount of credits such as 100 or 12.50."),
     "wrong-day": N_("Please give a day such as 2027-01-31."),
     "price-changed": N_("The price has changed since. Please look at it, and press “Start” if it suits you."),

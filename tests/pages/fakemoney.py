@@ -41,6 +41,8 @@ class FakeMoney:
     demand: list[Row] = field(default_factory=list)
     holds: list[Row] = field(default_factory=list)
     reconciliations: list[Row] = field(default_factory=list)
+    #: It keeps no books, as an older broker.
+    absent: bool = False
     #: What was ordered: the address and the body.
     orders: list[tuple[str, str, Any]] = field(default_factory=list)
 
@@ -56,11 +58,13 @@ class FakeMoney:
         return next((one["role"] for one in row["members"] if one["person"] == person and not one.get("left")), "")
 
 
+def no(status: int, code: str, fault: Row | None = None) -> JSONResponse:
+    """A refusal."""
+    return JSONResponse({"error": code, "message": code, "faults": [fault] if fault else []}, status)
+
+
 def install(app: FastAPI, api: str, books: FakeMoney, who: Callable[[Request], str | None]) -> None:
     """Add the addresses of money."""
-
-    def no(status: int, code: str, fault: Row | None = None) -> JSONResponse:
-        return JSONResponse({"error": code, "message": code, "faults": [fault] if fault else []}, status)
 
     def may(request: Request, key: str) -> Row | JSONResponse:
         person = who(request) or ""
@@ -72,15 +76,19 @@ def install(app: FastAPI, api: str, books: FakeMoney, who: Callable[[Request], s
         if not role and person != "operator":
             return no(403, "forbidden")
         found = row | {"role": role or None}
-        return (
-            found if role == "manager" or person == "operator" else {k: v for k, v in found.items() if k != "members"}
-        )
+        if role == "manager" or person == "operator":
+            return found
+        return found | {"members": [one for one in row["members"] if one["person"] == person]}
 
     @app.get(f"{api}/budgets")
-    async def budgets(request: Request) -> Any:
+    async def budgets(request: Request, everybody: bool = False) -> Any:
         person = who(request) or ""
+        if books.absent:
+            return no(404, "not-found")
         mine = books.of(person)
-        rows = list(books.budgets.values()) if person == "operator" else mine
+        if everybody and person != "operator":
+            return no(403, "forbidden")
+        rows = list(books.budgets.values()) if everybody else mine
         return {"budgets": [row | {"role": books.role(row, person) or None} for row in rows]}
 
     @app.get(f"{api}/budgets/{{key}}")
@@ -104,13 +112,22 @@ def install(app: FastAPI, api: str, books: FakeMoney, who: Callable[[Request], s
 
     @app.get(f"{api}/usage")
     async def usage(request: Request) -> Any:
-        return {
-            "usage": [row for row in books.usage if row["budget"] == request.query_params.get("budget", row["budget"])]
-        }
+        asked, sums = request.query_params, dict[str, int]()
+        for row in books.usage:
+            if all(row[key] == asked.get(key, row[key]) for key in ("budget", "centre")):
+                sums[row[asked["by"]]] = sums.get(row[asked["by"]], 0) + row["charged"]
+        return {"by": asked["by"], "usage": [{"key": key, "charged": sums[key]} for key in sorted(sums)]}
 
     @app.get(f"{api}/prices")
     async def prices() -> Any:
         return {"prices": books.prices}
+
+    _manage(app, api, books, who, may)
+    _operate(app, api, books, who)
+
+
+def _manage(app: FastAPI, api: str, books: FakeMoney, who: Callable[[Request], str | None], may: Any) -> None:
+    """What those may who manage a project."""
 
     @app.post(f"{api}/projects/{{slug}}/members")
     async def member(request: Request, slug: str, body: Row) -> Any:
@@ -139,12 +156,6 @@ def install(app: FastAPI, api: str, books: FakeMoney, who: Callable[[Request], s
                 one["left"] = datetime.now(UTC).isoformat()
         return {}
 
-    def order(request: Request, body: Any) -> Any:
-        if who(request) != "operator":
-            return no(403, "forbidden")
-        books.orders.append((request.method, request.url.path.removeprefix(api), body))
-        return {}
-
     @app.put(f"{api}/projects/{{slug}}/limits")
     async def limit(request: Request, slug: str, body: Row) -> Any:
         row = may(request, f"project:{slug}")
@@ -154,6 +165,16 @@ def install(app: FastAPI, api: str, books: FakeMoney, who: Callable[[Request], s
         same = {"person": body["person"], "centre": body["centre"]}
         limits[:] = [one for one in limits if not same.items() <= one.items()]
         limits += [body] if body["limit"] is not None else []
+        return {}
+
+
+def _operate(app: FastAPI, api: str, books: FakeMoney, who: Callable[[Request], str | None]) -> None:
+    """What operators alone may."""
+
+    def order(request: Request, body: Any) -> Any:
+        if who(request) != "operator":
+            return no(403, "forbidden")
+        books.orders.append((request.method, request.url.path.removeprefix(api), body))
         return {}
 
     @app.post(f"{api}/projects")
@@ -243,7 +264,7 @@ def busy(books: FakeMoney, now: datetime, centres: list[str]) -> None:
     lines: list[Row] = []
     for back in range(60):
         when, centre = now - timedelta(hours=13 * back), centres[back * back % len(centres)]
-        about = {
+        about: Row = {
             "subject_kind": "workers" if back % 5 == 0 else "session",
             "subject": f"s{back}",
             "centre": centre,
@@ -299,9 +320,9 @@ def _operators(books: FakeMoney, now: datetime, centres: list[str]) -> None:
             | {
                 "gpu_hours": 3.5 * number,
                 "income": owed,
-                "wait": 90 * 4**number,
+                "waits": {"count": 9, "p50": 90 * 4**number, "p90": None},
                 "waiting": number * 7,
-                "refused": 3 * number % 7,
+                "refused": {"balance": number, "too-much-cores": 3 * number % 7},
             }
         )
     books.prices.append(
