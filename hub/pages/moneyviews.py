@@ -129,7 +129,7 @@ class BudgetView:
     @property
     def on_hold(self) -> str:
         """What the hold means, in a sentence; "" for none."""
-        words = N_("{amount} are on hold for what runs or waits now; what is not used comes back at the end.")
+        words = N_("Another {amount} are on hold for what runs or waits now; what is not used comes back at the end.")
         return self.fmt.language.gettext(words).format(amount=self.fmt.credit(self.held)) if self.held else ""
 
     @property

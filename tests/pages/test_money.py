@@ -39,7 +39,7 @@ def view(**values: Any) -> BudgetView:
 
 def test_a_balance_is_understood_at_one_look() -> None:
     assert view().has == "You have 812.40 credits."
-    assert view().on_hold.startswith("40.00 are on hold for what runs or waits now")
+    assert view().on_hold.startswith("Another 40.00 are on hold for what runs or waits now")
     assert view(held=0).on_hold == ""
     assert view(available=-5).has == "You have 0.00 credits."
 
