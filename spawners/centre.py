@@ -152,6 +152,13 @@ class Price(Frozen):
     """Credits for one GiB of memory for one hour."""
 
 
+class LaterPrice(Price):
+    """A price that is told ahead: what is asked for from then on costs so much, what was asked for before does not."""
+
+    start: AwareDatetime
+    """From when on, with the time zone."""
+
+
 class Queue(Frozen):
     """A queue (partition) of a centre: what one job in it may have, on one node."""
 
@@ -178,7 +185,20 @@ class Queue(Frozen):
     account: Word | None = None
     """Bill jobs to this account of the batch system where the person's project names none."""
     price: Price = Price()
-    """What it costs."""
+    """What it costs, before the first of `prices`."""
+    prices: tuple[LaterPrice, ...] = ()
+    """What it costs later, each from its `start` on."""
+
+    @model_validator(mode="after")
+    def _one_price_at_a_time(self) -> Self:
+        if len({price.start for price in self.prices}) < len(self.prices):
+            raise ValueError("two of its prices start at the same time: keep one of them")
+        return self
+
+    def price_at(self, when: datetime) -> Price:
+        """What holds at `when` (aware)."""
+        past = [price for price in self.prices if price.start <= when]
+        return max(past, key=lambda price: price.start, default=self.price)
 
     @property
     def label(self) -> str:
@@ -293,6 +313,7 @@ __all__ = [
     "DataSet",
     "Environment",
     "Frozen",
+    "LaterPrice",
     "Login",
     "Maintenance",
     "Paths",

@@ -145,3 +145,36 @@ class QueueStatus:
     cores_down: int | None = None
     jobs_running: int | None = None
     jobs_queued: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobUsage:
+    """What a centre's accounting says that a job of ours which is over, or one task of an array, used.
+
+    Times are aware (UTC). None: it did not say.
+    """
+
+    job_id: str  # of a task: the array's
+    name: str
+    task: int | None = None
+    user: str | None = None
+    queue: str | None = None  # the batch system's own name for it
+    started: datetime | None = None  # the first of its runs; None: it never ran
+    ended: datetime | None = None
+    elapsed: int | None = None  # seconds, of all its runs together; 0 if it never ran
+    cores: int | None = None
+    core_seconds: int | None = None
+    runs: int = 1
+    state: str = ""  # the batch system's own word
+
+
+@dataclass(frozen=True, slots=True)
+class Accounting:
+    """What a centre said of the jobs that ended in a window of time; others may be among them.
+
+    Without `complete` only those that are listed are told of: that one is missing means nothing.
+    """
+
+    jobs: tuple[JobUsage, ...]
+    source: str  # the usual name of the command that said it, for reports
+    complete: bool

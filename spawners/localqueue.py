@@ -128,6 +128,12 @@ class LocalQueue:
         engine.schedule(self.store)
         return [_shown(job, job["reason"]) for job in self.store.named(jobs) if job["state"] == "ended"]
 
+    def ended(self, since: float, until: float) -> list[Job]:
+        """Those that ended from `since` until before `until` (seconds since 1970) and are remembered."""
+        engine.schedule(self.store)
+        found = self.store.rows("state = 'ended' AND ended >= ? AND ended < ?", since, until)
+        return [_shown(job, job["reason"]) for job in found]
+
     def cancel(self, jobs: Sequence[int | str]) -> list[int]:
         """End `jobs`: waiting ones at once, running ones with TERM, and KILL after their grace; those it knew.
 
@@ -266,10 +272,14 @@ def _run(verb: str, options: Mapping[str, str]) -> object:
         return {"jobs": [str(job) for job in queue.cancel(jobs)]}
     if verb == "queues":
         return {"queues": queue.queues()}
-    return {"jobs": queue.status() if verb == "status" else queue.history(jobs)}
+    if verb == "ended":
+        found = queue.ended(float(options["since"]), float(options["until"]))
+    else:
+        found = queue.status() if verb == "status" else queue.history(jobs)
+    return {"jobs": found}
 
 
-VERBS = ("submit", "status", "history", "cancel", "queues", "estimate", "finish")
+VERBS = ("submit", "status", "history", "ended", "cancel", "queues", "estimate", "finish")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

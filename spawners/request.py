@@ -19,7 +19,7 @@ from perijove.spawners.visible import visible
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 if TYPE_CHECKING:
-    from perijove.spawners.centre import Centre, Queue
+    from perijove.spawners.centre import Centre, Price, Queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,11 +189,13 @@ class Placement:
     memory: int
     gpus: int
     walltime: int
+    #: The queue's price when it was asked for; None: that which the description has first.
+    tariff: Price | None = None
 
     @property
     def hourly(self) -> int:
         """Micro-credits an hour."""
-        price = self.queue.price
+        price = self.tariff or self.queue.price
         return self.cores * price.core_hour + self.gpus * price.gpu_hour + self.memory * price.memory_hour // 1024
 
     @property
@@ -236,7 +238,7 @@ def fit(request: Request, centre: Centre, queue: Queue, now: datetime) -> Placem
                 {"centre": centre.id, "start": window.start.isoformat(), "end": window.end.isoformat()},
             )
         )
-    return faults or Placement(centre, queue, request.cores, memory, request.gpus, walltime)
+    return faults or Placement(centre, queue, request.cores, memory, request.gpus, walltime, queue.price_at(now))
 
 
 def named_queues(request: Request, centres: Mapping[str, Centre]) -> tuple[Centre, list[Queue]]:

@@ -66,6 +66,22 @@ WORDS: dict[str, tuple[str, str]] = {
         "{asked} more were asked for.",
         "每人的工作进程在该中心每小时最多可花费 {most} 点；现为 {used} 点，又请求了 {asked} 点。",
     ),
+    "balance": (
+        "These workers may cost up to {needed} credits, and {budget} has {available}: {missing} are missing.",
+        "这些工作进程最多可能花费 {needed} 点，而 {budget} 只有 {available} 点，还缺 {missing} 点。",
+    ),
+    "budget-limit": (
+        "You may use {limit} credits of {budget} here; {used} are used or on hold, and these may cost {needed}.",
+        "您在此最多可使用 {budget} 的 {limit} 点；已使用或冻结 {used} 点，而这些最多可能花费 {needed} 点。",
+    ),
+    "budget-closed": (
+        "{budget}, which pays for this session, is closed: it pays for no more workers.",
+        "为此会话付费的 {budget} 已关闭，不再为新的工作进程付费。",
+    ),
+    "not-member": (
+        "You are no longer a member of {budget}, which pays for this session.",
+        "您已不是 {budget} 的成员，该预算为此会话付费。",
+    ),
     "head-died": (
         "The scheduler of the cluster {name} ended unexpectedly; its results are lost. Its last words: {detail}",
         "集群 {name} 的调度进程意外结束，其结果已丢失。最后的输出：{detail}",
@@ -80,7 +96,12 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
 }
 #: Values that are micro-credits.
-_MONEY = {"confirm-cost": ("cost", "limit"), "limit-cost": ("most", "used", "asked")}
+_MONEY = {
+    "confirm-cost": ("cost", "limit"),
+    "limit-cost": ("most", "used", "asked"),
+    "balance": ("needed", "available", "missing"),
+    "budget-limit": ("limit", "used", "needed"),
+}
 
 
 class ClusterError(RuntimeError):

@@ -209,7 +209,7 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
             if key.startswith("person:"):
                 paying.ensure(c, broker.parts.ledger, key.removeprefix("person:"), now)
             times: tuple[datetime, datetime | None] = (body.starts or now, body.ends)
-            given = books.grant(c, key, body.amount, *times, who.name, body.note, now, body.key)
+            given = books.grant(c, key, body.amount, *times, who.name, body.note, now, body.key and f"{key}:{body.key}")
             return budgetviews.grant(given, given.amount)
 
         return await write(work)

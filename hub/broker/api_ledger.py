@@ -19,12 +19,11 @@ from perijove.hub.broker.broker import Broker
 from perijove.hub.broker.demand import demand
 from perijove.hub.broker.errors import Refusal
 from perijove.hub.broker.views import iso
-from perijove.hub.ledger import books, budgets, statements
+from perijove.hub.ledger import books, budgets, prices, statements
 from perijove.hub.ledger.holding import undecided
 from perijove.hub.ledger.records import MOST, Subject
-from perijove.hub.ledger.tables import prices
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 Person = Callable[[Request], Awaitable[Caller]]
 Format = Literal["json", "csv"]
@@ -70,7 +69,7 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
         return who.name
 
     @routes.get("/budgets/{key}/entries")
-    async def entries(  # noqa: PLR0917 - each is a filter
+    async def entries(  # noqa: PLR0913, PLR0917 - each is a filter
         key: str,
         who: Who,
         owner: str | None = None,
@@ -84,7 +83,7 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
         """The entries of a budget, newest first; `cursor` of the answer asks for those before them. A member who does
         not manage it sees their own; grants, which are nobody's, are with the budget."""
         only = await whose(who, key, owner)
-        filters = {"budget": key, "person": only, "centre": centre, "since": since, "until": until}
+        filters: dict[str, Any] = {"budget": key, "person": only, "centre": centre, "since": since, "until": until}
         find: Any = partial(statements.entries, **filters)
         if format == "csv":
             page = await database.read(lambda c: find(c, cursor=cursor, limit=MOST_ROWS))
@@ -94,7 +93,7 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
         return {"entries": shown, "cursor": page.cursor}
 
     @routes.get("/usage")
-    async def usage(  # noqa: PLR0917 - each is a filter
+    async def usage(  # noqa: PLR0913, PLR0917 - each is a filter
         who: Who,
         by: By = "day",
         budget: str | None = None,
@@ -111,7 +110,14 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
         A queue is named with its centre, `CENTRE/QUEUE`.
         """
         only = await whose(who, budget, owner)
-        filters = {"budget": budget, "person": only, "centre": centre, "queue": queue, "since": since, "until": until}
+        filters: dict[str, Any] = {
+            "budget": budget,
+            "person": only,
+            "centre": centre,
+            "queue": queue,
+            "since": since,
+            "until": until,
+        }
         find: Any = partial(statements.usage, by=by, **filters)
         found = await database.read(find)
         if format == "csv":
@@ -144,7 +150,7 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
 
     @routes.get("/holds")
     async def holds(who: Operator) -> dict[str, Any]:
-        """What nobody knows the cost of: it stays on hold until the centre's accounting or an operator says. Operators."""
+        """What nobody knows the cost of: on hold until the centre's accounting or an operator says. Operators."""
         found = await database.read(undecided)
         return {"holds": [budgetviews.hold(one) for one in found]}
 
@@ -174,14 +180,11 @@ def table(rows: Sequence[Any], columns: Sequence[str], name: str) -> Response:
 
 
 def _versions(c: Connection, centre: str | None, queue: str | None, now: datetime) -> list[dict[str, Any]]:
-    query = select(prices).order_by(prices.c.centre, prices.c.queue, prices.c.valid_from.desc(), prices.c.id.desc())
-    query = query if centre is None else query.where(prices.c.centre == centre)
-    query = query if queue is None else query.where(prices.c.queue == queue)
     found, held = [], set()
-    for row in c.execute(query):
-        holds = row.valid_from <= now and (row.centre, row.queue) not in held
-        held |= {(row.centre, row.queue)} if holds else set()
-        found.append(dict(row._mapping) | {"valid_from": iso(row.valid_from), "now": holds})
+    for one in prices.listing(c, centre, queue):  # of each queue the newest first
+        holds = one.valid_from <= now and (one.centre, one.queue) not in held
+        held |= {(one.centre, one.queue)} if holds else set()
+        found.append(asdict(one) | {"valid_from": iso(one.valid_from), "now": holds})
     return found
 
 

@@ -31,6 +31,7 @@ from perijove.hub.broker.hubtrouble import HubTrouble
 from perijove.hub.broker.identity import Identities
 from perijove.hub.broker.keeper import Keeper
 from perijove.hub.broker.leases import Leases
+from perijove.hub.broker.ledgerkeeper import LedgerKeeper
 from perijove.hub.broker.money import Meters
 from perijove.hub.broker.moneyrefusals import refusal
 from perijove.hub.broker.orders import Orders
@@ -95,11 +96,12 @@ class Broker:
         self.orders = Orders(parts.database, parts.clock)
         self.keepers: dict[str, Keeper] = {}
         self.files = Files(parts.centres, parts.links, parts.identities)
-        self.transfers = Transfers(parts.database, self.files, parts.clock, self._keeps)
+        self.transfers = Transfers(parts.database, self.files, parts.clock, self.keeps)
         self.apps = AppDesk(self, parts.catalogue)
         self.runs = RunDesk(self, parts.app_limits.kept << 20)
         self.meters = Meters(parts.database, parts.clock)
         self.warm = warm.Pool(self)
+        self.ledger = LedgerKeeper(self)
         self.tag = ""
         self._keeping: dict[str, asyncio.Task[None]] = {}
         self._loops: list[asyncio.Task[None]] = []
@@ -122,6 +124,7 @@ class Broker:
             self.apps.look_around(),
             self._every(timing.runs_every, self.runs.keeper.round),
             self._every(timing.warm_every, self.warm.look),
+            self._every(timing.ledger_every, self.ledger.round),
             self._attach(),
             self.transfers.run(),
         ]
@@ -170,7 +173,7 @@ class Broker:
             except Exception:  # what one round cannot do must not end all later ones, of which nobody would hear
                 log.exception("a round of the broker's work")
 
-    def _keeps(self, centre: str) -> bool:
+    def keeps(self, centre: str) -> bool:
         """This broker looks after the centre."""
         keeper = self.keepers.get(centre)
         return keeper is not None and keeper.held

@@ -90,7 +90,7 @@ class ClusterDesk:
             confirmed=confirmed,
             max_array=centre.scheduler.max_array,
             price=place.hourly,
-            tariff=clustershape.tariff(place.queue),
+            tariff=clustershape.tariff(place.queue, self.broker.parts.clock()),
             limits=self.broker.parts.cluster_limits,
             hold=partial(paying.hold_workers, settings=self.broker.parts.ledger),
         )

@@ -62,6 +62,6 @@ def again(cluster: Cluster, centre: Centre, now: datetime) -> Placement:
     return placed(shape, centre, cluster.queue, now)[0]
 
 
-def tariff(queue: Queue) -> dict[str, int]:
-    """The prices of a queue as they are now, for a ledger: micro-credits an hour."""
-    return queue.price.model_dump()
+def tariff(queue: Queue, now: datetime) -> dict[str, int]:
+    """The prices of a queue as they are now: micro-credits an hour."""
+    return queue.price_at(now).model_dump(include={"core_hour", "gpu_hour", "memory_hour"})

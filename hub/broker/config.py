@@ -61,6 +61,8 @@ class Timing:
     runs_every: float = 2.0
     #: Between looks for what ended so long ago that it is no longer kept.
     purge_every: float = 1800.0
+    #: Between looks whether money has ended: grants, and sessions that it paid for.
+    ledger_every: float = 30.0
     #: Between looks whether there are as many warm sessions as there should be.
     warm_every: float = 5.0
 

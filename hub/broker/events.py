@@ -35,6 +35,7 @@ MESSAGES = {
     "centre-silent": "{centre} does not answer: {detail}",
     "centre-back": "{centre} answers again.",
     "hub-refused": "The hub does not start the server: {detail}",
+    "budget-withdrawn": "The money for this session was withdrawn from {budget}: it will be stopped at {ends_at}.",
     "stop-asked": "{by} asked that the session be stopped.",
     "cancelling": "The job is being cancelled.",
     "cancel-failed": "The job could not be cancelled, trying again: {detail}",

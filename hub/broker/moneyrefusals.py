@@ -23,11 +23,10 @@ def refusal(error: LedgerError) -> Refusal:  # noqa: PLR0911 - one for each
     """The answer to a request that the ledger refuses."""
     match error:
         case Insufficient():
-            keys = ("budget", "needed", "available", "missing")
-            return _of(_balance(error), {key: getattr(error, key) for key in keys} | {"who": list(error.who)})
+            return _of(_balance(error), _values(error, "budget", "needed", "available", "missing", "who"))
         case LimitReached():
             keys = ("budget", "person", "centre", "limit", "used", "needed", "missing")
-            return _of(_limit(error), {key: getattr(error, key) for key in keys})
+            return _of(_limit(error), _values(error, *keys))
         case NotMember():
             words = f"{error.person} is no member of {error.budget}: ask whoever manages it"
             return _of(Refusal(403, "not-member", words), {"budget": error.budget, "person": error.person})
@@ -43,6 +42,10 @@ def refusal(error: LedgerError) -> Refusal:  # noqa: PLR0911 - one for each
             words = f"{error.person} is the last who manages {error.budget}: name another manager first"
             return _of(Refusal(409, "last-manager", words), {"budget": error.budget, "person": error.person})
     return _of(Refusal(409, "ledger", "the ledger refuses this"), {})
+
+
+def _values(error: LedgerError, *keys: str) -> dict[str, Any]:
+    return {key: list(value) if isinstance(value := getattr(error, key), tuple) else value for key in keys}
 
 
 def _balance(error: Insufficient) -> Refusal:

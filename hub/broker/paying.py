@@ -13,16 +13,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from perijove.hub.broker.charges import charge, span_of
 from perijove.hub.broker.clusterrecords import Batch, BatchChange, Cluster, WorkerJob
 from perijove.hub.broker.records import Record
-from perijove.hub.ledger import books, budgets
+from perijove.hub.ledger import books, budgets, prices
 from perijove.hub.ledger.holding import one_hold
 from perijove.hub.ledger.records import Holding, Subject
-from perijove.hub.ledger.tables import prices
 from perijove.hub.limits import LedgerSettings
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 #: Why a hold stays as it is.
 VANISHED = "the batch system does not know the job any more and does not say how it ended"
@@ -72,7 +72,12 @@ def _settle_session(c: Connection, record: Record, end: datetime, now: datetime)
     if (hold := one_hold(c, subject_of(record))) is None:
         return  # it is older than the ledger
     span = span_of(record.started, record.taken, end)
-    evidence = {"job_id": record.job_id, "started": record.started, "ended": end, "outcome": record.outcome}
+    evidence: dict[str, Any] = {
+        "job_id": record.job_id,
+        "started": record.started,
+        "ended": end,
+        "outcome": record.outcome,
+    }
     evidence |= _used(record.cores, record.gpus, span)
     books.settle(c, hold.about, "", charge(hold.hourly, span), now, evidence=evidence)
 
@@ -101,7 +106,8 @@ def settle_workers(c: Connection, before: Batch, after: Batch, change: BatchChan
         if worker.task not in over or worker.task in change.unknown:
             continue
         span = span_of(worker.started, None, worker.ended or now)
-        evidence = {"job_id": worker.job_id, "started": worker.started, "ended": worker.ended, "outcome": worker.reason}
+        evidence: dict[str, Any] = {"job_id": worker.job_id, "outcome": worker.reason}
+        evidence |= {"started": worker.started, "ended": worker.ended}
         evidence |= _used(cluster.cores, cluster.gpus, span)
         books.settle(c, hold.about, str(worker.task), charge(hold.hourly, span), now, evidence=evidence)
     if after.job.ended is not None:
@@ -117,15 +123,9 @@ def _used(cores: int, gpus: int, span: timedelta) -> dict[str, int]:
 def _hold(c: Connection, settings: LedgerSettings, subject: Subject, holding: Holding, now: datetime) -> None:
     if holding.person:
         ensure(c, settings, holding.person, now)
-    version = _version(c, holding.centre, holding.queue, now)
-    books.hold(c, subject, replace(holding, price_version=version), now, enforce=settings.enforce)
-
-
-def _version(c: Connection, centre: str, queue: str, now: datetime) -> int | None:
-    """The price version that holds in a queue now."""
-    there = (prices.c.centre == centre) & (prices.c.queue == queue) & (prices.c.valid_from <= now)
-    newest = select(prices.c.id).where(there).order_by(prices.c.valid_from.desc(), prices.c.id.desc()).limit(1)
-    return c.scalar(newest)
+    version = prices.version_at(c, holding.centre, holding.queue, now)
+    known = replace(holding, price_version=version.id if version else None)
+    books.hold(c, subject, known, now, enforce=settings.enforce)
 
 
 def ensure(c: Connection, settings: LedgerSettings, person: str, now: datetime) -> None:

@@ -2,7 +2,7 @@
 
 Only sessions for which nothing is left to be done, oldest first, so many in one transaction, so that nobody waits long
 for the store. What is to go is looked for in a read, so that a round that finds nothing costs the writer nothing.
-Runs of apps are not removed here: they are their owners' results, and kept until these remove them. Several brokers on
+The books are kept for ever. Runs of apps are not removed here: they are their owners' results, and kept until these remove them. Several brokers on
 one store may do so at the same time: what one has removed, the other does not find.
 """
 
@@ -16,6 +16,7 @@ from functools import partial
 from perijove.hub.broker.database import Database
 from perijove.hub.broker.sessions import Clock
 from perijove.hub.broker.store import clusters, events, sessions, worker_jobs, workers
+from perijove.hub.ledger.tables import refusals
 from perijove.hub.limits import Retention
 from perijove.spawners.session import Stage
 from sqlalchemy import ColumnElement, Connection, delete, select, update
@@ -37,6 +38,7 @@ class Purge:
         """One round: how many sessions were removed, and from how many more the events and log."""
         if self.retention.sessions:
             await self._clusters()
+            await self._refusals()
         gone = await self._all(self._before(self.retention.sessions), _remove) if self.retention.sessions else 0
         # A session whose events are gone has no last one: so each is found once.
         has_more = (sessions.c.last_event != 0) | (sessions.c.log_tail != "")
@@ -50,6 +52,12 @@ class Purge:
         query = select(clusters.c.id).where(old, clusters.c.forgotten).order_by(clusters.c.ended).limit(self.together)
         while ids := await self.database.read(lambda c: list(c.scalars(query))):
             await self.database.write(partial(_remove_clusters, ids=ids))
+
+    async def _refusals(self) -> None:
+        """What was refused is kept as long as sessions."""
+        old = refusals.c.time < self.clock() - timedelta(days=self.retention.sessions)
+        if await self.database.read(lambda c: c.scalar(select(refusals.c.id).where(old).limit(1))) is not None:
+            await self.database.write(lambda c: c.execute(delete(refusals).where(old)) and None)
 
     def _before(self, days: int) -> ColumnElement[bool]:
         ended: datetime = self.clock() - timedelta(days=days)

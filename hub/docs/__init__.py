@@ -19,6 +19,7 @@ PAGES = (
     "apps",
     "runs",
     "dask",
+    "budgets",
     "write-app",
     "administrator",
     "troubleshooting",

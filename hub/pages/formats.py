@@ -186,9 +186,9 @@ class Formats:
         for key, value in values.items():
             if isinstance(value, int | float) and not isinstance(value, bool):
                 words[key] = unit(int(value)) if unit else self.number(value)
-            elif key == "who" and isinstance(value, list):
-                names = [str(name)[:LONGEST] for name in value[:5]]
-                words[key] = self.listed(names or [self.language.gettext(N_("the operators of this gateway"))])
+            elif key == "who":
+                nobody = self.language.gettext("an operator of the gateway")
+                words[key] = self.listed([str(name) for name in value][:5]) if value else nobody
             elif key in ("start", "end") and (when := moment(value)):
                 words[key] = self.time(when)
             else:

@@ -118,7 +118,7 @@ def payer_of(budgets: Sequence[BudgetView], key: str) -> tuple[BudgetView | None
     found = next((one for one in budgets if one.key == key or (not key and one.own)), None)
     if found or not key or not budgets:
         return found, []
-    return None, [{"field": "", "code": "not-member", "message": "", "values": {"person": budgets[0].person}}]
+    return None, [{"field": "", "code": "not-member", "message": "", "values": {"budget": key[:300]}}]
 
 
 async def free_name(api: Api, owner: str, app: str = "") -> str:

@@ -246,6 +246,16 @@ FAULTS = {
     "name-taken": N_("You already have a session of this name. Stop it first, or choose another name."),
     "name-needed": N_("You already have a session without a name. Give this one a name, or stop the other first."),
     "too-many": N_("You have as many sessions as one person may have. Stop one first."),
+    "balance": N_(
+        "This may cost up to {needed}, and there are {available} in {budget}: {missing} are missing. Ask {who}."
+    ),
+    "budget-limit": N_(
+        "You may use {limit} of {budget} here; {used} are used or on hold, and this may cost up to {needed}."
+    ),
+    "budget-closed": N_("{budget} is closed: nothing more can be spent of it."),
+    "not-member": N_("You are no member of {budget}: ask whoever manages it."),
+    "no-budget": N_("There is no budget called {budget}."),
+    "bad-name-budget": N_("Please choose one of your budgets."),
     "gateway-full": N_("The gateway has no room for another session at the moment. Please try again later."),
     "store": N_("The gateway could not note your request, so nothing was started. Please try again."),
     "no-account": N_("You have no account at this centre yet. Register it under “Account keys”."),
@@ -263,13 +273,6 @@ FAULTS = {
     "file-exists": N_("There are too many other files of this name at {to} already: “{file}”."),
     "file-no-account": N_("“{file}” cannot be brought from {from} to {to}: you have no account at one of them."),
     "file-too-many-transfers": N_("“{file}” was not brought: too many of your files were on their way for hours."),
-    "balance": N_("{missing} are missing: it can cost {needed}, and {available} can be spent. Ask {who} for more."),
-    "budget-limit": N_(
-        "A limit of the budget is reached: of {limit}, {used} are spent or on hold, and {needed} are needed."
-    ),
-    "budget-closed": N_("This budget is closed: choose what else pays."),
-    "not-member": N_("“{person}” may not spend this budget. Choose what else pays, or ask who manages it."),
-    "no-budget": N_("There is no such budget."),
     "project-exists": N_("There is a project of this name already. Choose another one."),
     "last-manager": N_("“{person}” is the last manager: name another one first."),
     "not-undecided": N_("What this has cost is known by now."),

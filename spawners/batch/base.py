@@ -1,4 +1,4 @@
-"""The five questions to a batch system, as pure text: argument lists and scripts out, answers in.
+"""The questions to a batch system, as pure text: argument lists and scripts out, answers in.
 
 One file per batch system. Nothing here runs a command, reads a file or knows a shell: `perijove.spawners.launcher`
 runs what is returned, and its output comes back to the `parse_*` methods. All output is that of a machine we do
@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import shlex
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar, Self
 
 from perijove.spawners.centre import Centre, Scheduler
-from perijove.spawners.job import JobSpec, JobStatus, QueueStatus
+from perijove.spawners.job import PREFIX, Accounting, JobSpec, JobState, JobStatus, JobUsage, QueueStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,19 @@ class BatchSystem(ABC):
         """The ended jobs it knows; others are left out. Raises BatchError only if nothing can be said at all."""
         return []
 
+    # -- accounting ----------------------------------------------------------------------------------------------
+    def accounting(self, since: datetime, until: datetime, accounts: Sequence[str] = ()) -> list[Command]:
+        """The queries for what jobs used that ended from `since` to `until` (aware), of `accounts` only where given.
+
+        Where there is no accounting that people may read, it is the listing, which knows ended jobs for a while.
+        """
+        return [self.status(accounts)]
+
+    def parse_accounting(self, outputs: Sequence[Output]) -> Accounting:
+        """What the queries' outputs say, of jobs with names like ours. Raises BatchError."""
+        jobs = self.parse_status(outputs[0])
+        return Accounting(tuple(usages(jobs)), self.status().argv[0], complete=False)
+
     # -- cancel ------------------------------------------------------------------------------------------------
     @abstractmethod
     def cancel(self, job_ids: Sequence[str]) -> Command:
@@ -156,3 +169,26 @@ class BatchSystem(ABC):
 def _path(path: str) -> str:
     """A path as a shell word; the shell of the job knows the home that "~/" means."""
     return '"$HOME"/' + shlex.quote(path[2:]) if path.startswith("~/") else shlex.quote(path)
+
+
+def usages(jobs: Iterable[JobStatus]) -> Iterator[JobUsage]:
+    """What the statuses of those jobs that are called like ours and are over say of their last run."""
+    for job in jobs:
+        if job.state is not JobState.ENDED or not job.name.startswith(PREFIX):
+            continue
+        elapsed = None if job.ended is None else 0
+        if job.started is not None and job.ended is not None:
+            elapsed = max(0, round((job.ended - job.started).total_seconds()))
+        yield JobUsage(
+            job_id=job.job_id,
+            name=job.name,
+            task=job.task,
+            user=job.user,
+            started=job.started,
+            ended=job.ended,
+            elapsed=elapsed,
+            cores=job.core_seconds // elapsed if elapsed and job.core_seconds is not None else None,
+            core_seconds=job.core_seconds,
+            runs=job.restarts + 1,
+            state=job.raw or job.reason.value,
+        )

@@ -14,6 +14,9 @@ The tasks of an array that wait are one entry (`<tasks>7,8,10-12:1</tasks>`), an
 How jobs ended is in the accounting file (`qacct -j`), one record per run: a rescheduled job has several, and the last
 one counts. Grid Engine kills at h_rt with SIGKILL at once, and so does `qdel`: an orderly stop goes through the agent.
 A job or task that is deleted before it ran leaves no record. No environment is handed on, because `-V` is not used.
+
+What jobs used is in the same file: `qacct -E -b -e` gives those that ended in a window, in the client's local time.
+The record of a run that was rescheduled has no times (tried): Grid Engine counts the last run only.
 """
 
 from __future__ import annotations
@@ -21,25 +24,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from xml.etree.ElementTree import Element
 
 from perijove.spawners.batch import answers, encoding
 from perijove.spawners.batch.base import BatchError, BatchProblem, BatchSystem, Command, Output
+from perijove.spawners.batch.gridengine_records import ID, TIMES, Key, ended, fields_of, minute, usage_of
 from perijove.spawners.batch.tasks import Expansion
-from perijove.spawners.job import PREFIX, JobSpec, JobState, JobStatus, QueueStatus, Reason
+from perijove.spawners.job import PREFIX, Accounting, JobSpec, JobState, JobStatus, QueueStatus, Reason
 
-_ID = r"[0-9]{1,10}"
-_ANY = rf"{_ID}(\.{_ID})?"  # a job or array, or a task of one
-_Key = tuple[str, int | None]
+_ANY = rf"{ID}(\.{ID})?"  # a job or array, or a task of one
 _DAYS = "3"  # how long ago a job may have ended whose record is asked for among others
-_TIMES = (
-    "%Y-%m-%dT%H:%M:%S",
-    "%Y-%m-%dT%H:%M:%S.%f",
-    "%a %b %d %H:%M:%S %Y",
-    "%m/%d/%Y %H:%M:%S",
-    "%m/%d/%Y %H:%M:%S.%f",
-)
 _UNAVAILABLE = (
     "unable to send message to qmaster",
     "unable to contact qmaster",
@@ -53,14 +48,6 @@ _UNAVAILABLE = (
 _GONE = re.compile(
     r'job "[^"]*" (?:task "[^"]*" )?does not exist|has registered the job|has deleted job|is already in deletion'
 )
-#: The codes of `failed` that tell why (sge_status(5)); with any other the exit status does.
-_FAILED: dict[int, Reason] = {
-    **dict.fromkeys((*range(1, 12), 18, 20, 21, *range(26, 30), *range(31, 37), 38, 39), Reason.LAUNCH_FAILED),
-    19: Reason.NODE_FAILED,  # before writing exit_status: the machine crashed
-    22: Reason.NODE_FAILED,
-    24: Reason.REQUEUED,  # migrating
-    25: Reason.REQUEUED,  # rescheduling
-}
 
 
 class GridEngine(BatchSystem):
@@ -110,7 +97,7 @@ class GridEngine(BatchSystem):
         if output.status != 0:
             raise answers.failure(output, BatchProblem.REFUSED, _UNAVAILABLE)
         for line in output.stdout.splitlines():
-            if match := re.fullmatch(rf"({_ID})(\.[0-9:-]+)?", line.strip(), re.ASCII):  # "7", "7.1-20:1"
+            if match := re.fullmatch(rf"({ID})(\.[0-9:-]+)?", line.strip(), re.ASCII):  # "7", "7.1-20:1"
                 return match[1]
         raise answers.unreadable(output.stdout or output.stderr)
 
@@ -133,15 +120,24 @@ class GridEngine(BatchSystem):
 
     def parse_history(self, output: Output) -> list[JobStatus]:
         """See `BatchSystem.parse_history`."""
-        if output.status != 0 and not output.stdout.strip():
-            if "not found" in output.stderr or "no jobs running since startup" in output.stderr:
-                return []
-            raise answers.failure(output, BatchProblem.UNREADABLE, _UNAVAILABLE)
-        jobs: dict[_Key, JobStatus] = {}
-        for block in re.split(r"^={20,}\s*$", output.stdout, flags=re.MULTILINE):
-            if job := _ended(_fields(block), jobs):
+        jobs: dict[Key, JobStatus] = {}
+        for fields in self._records(output):
+            if job := ended(fields, jobs):
                 jobs[job.job_id, job.task] = job
         return [job for job in jobs.values() if job.state is JobState.ENDED]
+
+    def accounting(self, since: datetime, until: datetime, accounts: Sequence[str] = ()) -> list[Command]:
+        """See `BatchSystem.accounting`: of everybody, since everybody may read the accounting file."""
+        window = ("-E", "-b", minute(since), "-e", minute(until + timedelta(minutes=1)))
+        return [Command((self.program("qacct"), *window, "-j", f"{PREFIX}*"))]
+
+    def parse_accounting(self, outputs: Sequence[Output]) -> Accounting:
+        """See `BatchSystem.parse_accounting`."""
+        runs: dict[Key, list[Mapping[str, str]]] = {}
+        for fields in self._records(outputs[0]):
+            if fields.get("jobname", "").startswith(PREFIX) and re.fullmatch(ID, fields.get("jobnumber", "")):
+                runs.setdefault((fields["jobnumber"], encoding.number(fields.get("taskid"))), []).append(fields)
+        return Accounting(tuple(filter(None, map(usage_of, runs.values()))), "qacct", complete=True)
 
     def cancel(self, job_ids: Sequence[str]) -> Command:
         """See `BatchSystem.cancel`."""
@@ -149,7 +145,7 @@ class GridEngine(BatchSystem):
 
     def task_id(self, job_id: str, task: int) -> str:
         """See `BatchSystem.task_id`."""
-        (array,) = encoding.identifiers("job_id", [job_id], _ID)
+        (array,) = encoding.identifiers("job_id", [job_id], ID)
         return f"{array}.{encoding.whole('task', task, 1, encoding.TASKS)}"
 
     def parse_cancel(self, output: Output) -> None:
@@ -186,6 +182,13 @@ class GridEngine(BatchSystem):
         if output.status == 0 and "no suitable queues" not in said:
             return None
         raise answers.failure(output, BatchProblem.REFUSED, _UNAVAILABLE)
+
+    def _records(self, output: Output) -> list[Mapping[str, str]]:
+        if output.status != 0 and not output.stdout.strip():
+            if "not found" in output.stderr or "no jobs running since startup" in output.stderr:
+                return []
+            raise answers.failure(output, BatchProblem.UNREADABLE, _UNAVAILABLE)
+        return [fields_of(block) for block in re.split(r"^={20,}\s*$", output.stdout, flags=re.MULTILINE)]
 
     def _document(self, output: Output) -> Element:
         if output.status != 0:
@@ -226,7 +229,7 @@ def state_of(letters: str) -> tuple[JobState, Reason]:
 
 def _job(item: Element) -> JobStatus | None:
     job_id, letters = item.findtext("JB_job_number") or "", (item.findtext("state") or "").strip()
-    if not re.fullmatch(_ID, job_id, re.ASCII):
+    if not re.fullmatch(ID, job_id, re.ASCII):
         return None
     state, reason = state_of(letters)
     if reason is Reason.HELD_CENTRE and item.find("predecessor_jobs") is not None:
@@ -239,60 +242,7 @@ def _job(item: Element) -> JobStatus | None:
         raw=encoding.plain(letters),
         node=encoding.host((item.findtext("queue_name") or "").partition("@")[2]),
         user=encoding.plain(item.findtext("JB_owner") or "", 64) or None,
-        submitted=answers.calendar(item.findtext("JB_submission_time"), *_TIMES),
-        started=answers.calendar(item.findtext("JAT_start_time"), *_TIMES),
+        submitted=answers.calendar(item.findtext("JB_submission_time"), *TIMES),
+        started=answers.calendar(item.findtext("JAT_start_time"), *TIMES),
         restarts=int("R" in letters),
     )
-
-
-def _fields(block: str) -> dict[str, str]:
-    pairs = (line.strip().partition(" ") for line in block.splitlines())
-    return {key: value.strip() for key, _, value in pairs if key}
-
-
-def _first_number(text: str) -> int | None:
-    match = re.match(r"-?\d{1,15}", text, re.ASCII)
-    return int(match[0]) if match else None
-
-
-def _ended(fields: Mapping[str, str], earlier: Mapping[_Key, JobStatus]) -> JobStatus | None:
-    job_id = fields.get("jobnumber", "")
-    if not re.fullmatch(_ID, job_id, re.ASCII):
-        return None
-    failed, status = (_first_number(fields.get(key, "")) for key in ("failed", "exit_status"))
-    reason = _why_ended(failed, status, fields)
-    task = encoding.number(fields.get("taskid"))  # "undefined" of a job that is no array
-    before = earlier.get((job_id, task))
-    wallclock, slots = (_first_number(fields.get(key, "")) for key in ("ru_wallclock", "slots"))
-    return JobStatus(
-        job_id=job_id,
-        name=encoding.plain(fields.get("jobname", "")),
-        state=JobState.QUEUED if reason is Reason.REQUEUED else JobState.ENDED,
-        reason=reason,
-        raw=encoding.plain(fields.get("failed", "") if failed else ""),
-        node=encoding.host(fields.get("hostname", "")),
-        user=encoding.plain(fields.get("owner", ""), 64) or None,
-        submitted=answers.calendar(fields.get("qsub_time"), *_TIMES),
-        started=answers.calendar(fields.get("start_time"), *_TIMES),
-        ended=answers.calendar(fields.get("end_time"), *_TIMES),
-        restarts=before.restarts + 1 if before else 0,
-        exit_code=status if status is not None and status <= 128 else None,
-        signal=status - 128 if status is not None and 128 < status < 128 + 65 else None,
-        core_seconds=None if wallclock is None or slots is None else wallclock * slots,
-        task=task,
-    )
-
-
-def _why_ended(failed: int | None, status: int | None, fields: Mapping[str, str]) -> Reason:
-    if fields.get("deleted_by", "NONE") != "NONE":
-        return Reason.CANCELLED
-    asked = re.search(r"\bh_rt=(\d{1,10})\b", fields.get("category", ""), re.ASCII)
-    start, end = (answers.calendar(fields.get(key), *_TIMES) for key in ("start_time", "end_time"))
-    used = (end - start).total_seconds() if start and end else 0
-    if failed in (37, 100) and asked and used >= int(asked[1]):
-        return Reason.WALLTIME
-    if failed == 37:  # h_rt, h_cpu or h_vmem
-        return Reason.MEMORY if "h_vmem=" in fields.get("category", "") else Reason.WALLTIME
-    # 100 is any SIGKILL, also that of qdel: nothing in the record tells them apart (recorded both).
-    fallback = Reason.COMPLETED if status == 0 else Reason.FAILED
-    return _FAILED.get(failed or 0, fallback)

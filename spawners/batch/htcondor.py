@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from perijove.spawners.batch import answers, encoding
-from perijove.spawners.batch.base import BatchError, BatchProblem, BatchSystem, Command, Output
-from perijove.spawners.job import PREFIX, JobSpec, JobState, JobStatus, QueueStatus, Reason
+from perijove.spawners.batch.base import BatchError, BatchProblem, BatchSystem, Command, Output, usages
+from perijove.spawners.job import PREFIX, Accounting, JobSpec, JobState, JobStatus, QueueStatus, Reason
 
 _ID = r"[0-9]{1,10}\.[0-9]{1,6}"
 _ANY = r"[0-9]{1,10}(\.[0-9]{1,6})?"  # a job or task, or an array (a cluster of HTCondor's)
@@ -149,6 +151,24 @@ class HTCondor(BatchSystem):
     def parse_history(self, output: Output) -> list[JobStatus]:
         """See `BatchSystem.parse_history`."""
         return [job for job in self.parse_status(output) if job.state is JobState.ENDED]
+
+    def accounting(self, since: datetime, until: datetime, accounts: Sequence[str] = ()) -> list[Command]:
+        """See `BatchSystem.accounting`: of everybody. A removed job has no `CompletionDate`."""
+        window = f"EnteredCurrentStatus >= {int(since.timestamp())} && EnteredCurrentStatus <= {int(until.timestamp())}"
+        asked = f'regexp("^{PREFIX}", JobBatchName) && {window}'
+        words = ("-constraint", asked, "-json", "-attributes", _ATTRIBUTES)
+        return [Command((self.program("condor_history"), *words))]
+
+    def parse_accounting(self, outputs: Sequence[Output]) -> Accounting:
+        """See `BatchSystem.parse_accounting`. `RemoteWallClockTime` is that of all starts together."""
+        jobs = [
+            replace(usage, cores=cores, elapsed=job.core_seconds // cores if job.core_seconds and cores else 0)
+            for row in _rows(outputs[0])
+            if (job := _job(row)) is not None
+            for cores in [encoding.number(row.get("RequestCpus"))]
+            for usage in usages([job])
+        ]
+        return Accounting(tuple(jobs), "condor_history", complete=True)
 
     def cancel(self, job_ids: Sequence[str]) -> Command:
         """See `BatchSystem.cancel`."""

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
 
 from perijove.spawners.batch import encoding
-from perijove.spawners.batch.base import BatchError, BatchProblem, BatchSystem, Command, Output
+from perijove.spawners.batch.base import BatchError, BatchProblem, BatchSystem, Command, Output, usages
 from perijove.spawners.centre import Centre, Queue, Scheduler
-from perijove.spawners.job import JobSpec, JobState, JobStatus, QueueStatus, Reason
+from perijove.spawners.job import Accounting, JobSpec, JobState, JobStatus, QueueStatus, Reason
 
 #: Exit status of the program where its state cannot be used at the moment.
 _TRY_AGAIN = 75
@@ -87,6 +87,21 @@ class Local(BatchSystem):
     def parse_history(self, output: Output) -> list[JobStatus]:
         """As `BatchSystem.parse_history`."""
         return [status for status in self.parse_status(output) if status.state is JobState.ENDED]
+
+    def accounting(self, since: datetime, until: datetime, accounts: Sequence[str] = ()) -> list[Command]:
+        """As `BatchSystem.accounting`: ended jobs are remembered for a week."""
+        window = (f"{since.timestamp():.3f}", f"{until.timestamp():.3f}")
+        return [self._command("ended", "--since", window[0], "--until", window[1])]
+
+    def parse_accounting(self, outputs: Sequence[Output]) -> Accounting:
+        """As `BatchSystem.parse_accounting`."""
+        rows = [(status, row) for row in _list(outputs[0], "jobs") if (status := _status(row))]
+        jobs = [
+            replace(usage, queue=str(row.get("queue")), cores=_number(row.get("cores")))
+            for status, row in rows
+            for usage in usages([status])
+        ]
+        return Accounting(tuple(jobs), self.programs[0], complete=True)
 
     def cancel(self, job_ids: Sequence[str]) -> Command:
         """As `BatchSystem.cancel`."""

@@ -17,11 +17,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from perijove.spawners.batch import answers, encoding
-from perijove.spawners.batch.base import BatchError, BatchProblem, BatchSystem, Command, Output
-from perijove.spawners.job import JobSpec, JobState, JobStatus, QueueStatus, Reason
+from perijove.spawners.batch.base import BatchError, BatchProblem, BatchSystem, Command, Output, usages
+from perijove.spawners.job import PREFIX, Accounting, JobSpec, JobState, JobStatus, QueueStatus, Reason
 
 _ID = r"[0-9]{1,12}"
 _SUBMITTED = re.compile(r'(?:"job_id"\s*:\s*"?|OAR_JOB_ID=)([0-9]{1,12})\b', re.ASCII)
@@ -138,6 +139,17 @@ class OAR(BatchSystem):
     def parse_history(self, output: Output) -> list[JobStatus]:
         """See `BatchSystem.parse_history`."""
         return [job for job in self.parse_status(output) if job.state is JobState.ENDED]
+
+    def accounting(self, since: datetime, until: datetime, accounts: Sequence[str] = ()) -> list[Command]:
+        """See `BatchSystem.accounting`: of everybody, as OAR's own table of jobs has it."""
+        window = f"stop_time >= {int(since.timestamp())} AND stop_time <= {int(until.timestamp())}"
+        return [
+            Command((self.program("oarstat"), "-f", "-J", "--sql", f"job_name LIKE '{PREFIX}%' AND {window}")),
+        ]
+
+    def parse_accounting(self, outputs: Sequence[Output]) -> Accounting:
+        """See `BatchSystem.parse_accounting`."""
+        return Accounting(tuple(usages(self.parse_status(outputs[0]))), "oarstat", complete=True)
 
     def cancel(self, job_ids: Sequence[str]) -> Command:
         """See `BatchSystem.cancel`."""

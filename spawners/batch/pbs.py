@@ -19,12 +19,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import datetime
 
 from perijove.spawners.batch import answers, encoding
-from perijove.spawners.batch.base import BatchError, BatchProblem, Command, Output
+from perijove.spawners.batch.base import BatchError, BatchProblem, Command, Output, usages
 from perijove.spawners.batch.logged import OWN_LOG, LoggedBatchSystem
 from perijove.spawners.batch.pbs_rows import ID, jobs_from, mapping_of
-from perijove.spawners.job import JobSpec, JobState, JobStatus, QueueStatus
+from perijove.spawners.job import Accounting, JobSpec, JobState, JobStatus, QueueStatus
 
 _UNAVAILABLE = (
     "cannot connect to",
@@ -137,6 +138,19 @@ class PBS(LoggedBatchSystem):
         if _NO_HISTORY in said or (not output.stdout.strip() and "unknown job id" in said):
             return []
         return [job for job in self.parse_status(output) if job.state is JobState.ENDED]
+
+    def accounting(self, since: datetime, until: datetime, accounts: Sequence[str] = ()) -> list[Command]:
+        """See `BatchSystem.accounting`. Professional's history goes back as far as the site keeps it (two weeks)."""
+        if self.torque:
+            return super().accounting(since, until, accounts)
+        return [Command((self.program("qstat"), "-x", "-t", "-f", "-F", "json"))]
+
+    def parse_accounting(self, outputs: Sequence[Output]) -> Accounting:
+        """See `BatchSystem.parse_accounting`. A site without history tells of nothing."""
+        if not self.torque and _NO_HISTORY in outputs[0].stderr.lower():
+            return Accounting((), "qstat", complete=False)
+        jobs = tuple(usages(self.parse_status(outputs[0])))
+        return Accounting(jobs, "qstat -x", complete=not self.torque)
 
     def cancel(self, job_ids: Sequence[str]) -> Command:
         """See `BatchSystem.cancel`."""

@@ -12,6 +12,11 @@ it in the header line, where the parser, which is stateless, finds it.
 exit code, and needs no slurmdbd: the one query per tick is enough for the usual end. `history` is `sacct`, for jobs
 that were missed for longer; without slurmdbd it answers with nothing, which is no error.
 
+**Accounting.** `sacct --duplicates` has a row for each run of a job that was started anew. Without slurmdbd there is
+the controller's listing (`squeue`), which forgets after `MinJobAge` and knows the last run only: it can say that a job
+had other hours, not that one is missing. `sacct -c` reads the file of jobcomp/filetxt, which only Slurm's own account
+may open (tried on 22.05: its plug-in opens it for writing).
+
 **Arrays.** Tasks that wait are one line ("123_[7-9,12%4]"), and become one status each here. `--array` would list each
 on a line of its own, at 0.4 kB: it is used where only our accounts are asked for, since among everybody's jobs one
 person's array of 20,000 would fill the whole answer. Without it squeue cuts the list at 64 characters, so the launcher
@@ -34,13 +39,13 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from perijove.spawners.batch import answers, encoding
 from perijove.spawners.batch.base import BatchError, BatchProblem, BatchSystem, Command, Output
-from perijove.spawners.batch.slurm_rows import ID, TIME, jobs_in, rows
+from perijove.spawners.batch.slurm_rows import ID, TIME, jobs_in, rows, usages_in
 from perijove.spawners.batch.slurm_words import NO_SUCH_JOB, UNAVAILABLE
-from perijove.spawners.job import JobSpec, JobState, JobStatus, QueueStatus, Reason
+from perijove.spawners.job import Accounting, JobSpec, JobState, JobStatus, QueueStatus, Reason
 
 # What is asked of squeue and sacct, and what we call it.
 _SQUEUE = {
@@ -71,6 +76,18 @@ _SACCT = {
     "ExitCode": "exit",
     "JobName": "name",
 }
+_USED = {
+    "JobID": "id",
+    "User": "user",
+    "Partition": "queue",
+    "State": "state",
+    "Start": "started",
+    "End": "ended",
+    "ElapsedRaw": "elapsed",
+    "AllocCPUS": "cores",
+    "JobName": "name",
+}
+_DISABLED = "accounting storage is disabled"
 _QUEUE = re.compile(r"([A-Za-z0-9_.:@+/-]{1,128})\|(\w{1,10})\|(\d+)/(\d+)/(\d+)/(\d+)", re.ASCII)
 _TO_START = re.compile(r"Job [0-9]{1,10} to start at (\S{1,40})", re.ASCII)
 
@@ -144,11 +161,30 @@ class Slurm(BatchSystem):
     def parse_history(self, output: Output) -> list[JobStatus]:
         """See `BatchSystem.parse_history`."""
         if output.status != 0:
-            if "accounting storage is disabled" in output.stderr.lower():
+            if _DISABLED in output.stderr.lower():
                 return []
             raise answers.failure(output, BatchProblem.UNREADABLE, UNAVAILABLE)
         jobs = jobs_in(rows(output.stdout, list(_SACCT.values())))
         return [job for job in jobs if job.state is JobState.ENDED]
+
+    def accounting(self, since: datetime, until: datetime, accounts: Sequence[str] = ()) -> list[Command]:
+        """See `BatchSystem.accounting`."""
+        names = ",".join(encoding.word("account", account) for account in accounts)
+        words = [
+            *("--allocations", "--duplicates", f"--user={names}" if names else "--allusers"),
+            *(f"--starttime={since.astimezone(UTC):{TIME}}", f"--endtime={until.astimezone(UTC):{TIME}}"),
+            *("--parsable2", f"--delimiter={_mark()}", f"--format={','.join(_USED)}"),
+        ]
+        return [Command((self.program("sacct"), *words)), self.status(accounts)]
+
+    def parse_accounting(self, outputs: Sequence[Output]) -> Accounting:
+        """See `BatchSystem.parse_accounting`."""
+        told, listed = outputs
+        if told.status != 0 and _DISABLED in told.stderr.lower():
+            return replace(super().parse_accounting([listed]), source="squeue")
+        if told.status != 0:
+            raise answers.failure(told, BatchProblem.UNREADABLE, UNAVAILABLE)
+        return Accounting(tuple(usages_in(rows(told.stdout, list(_USED.values())))), "sacct", complete=True)
 
     def cancel(self, job_ids: Sequence[str]) -> Command:
         """See `BatchSystem.cancel`."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from perijove.spawners.batch import answers, encoding
 from perijove.spawners.batch.slurm_words import STATES, reason_of
 from perijove.spawners.batch.tasks import Expansion
-from perijove.spawners.job import JobState, JobStatus, Reason
+from perijove.spawners.job import PREFIX, JobState, JobStatus, JobUsage, Reason
 
 ID = r"[0-9]{1,10}"
 TIME = "%Y-%m-%dT%H:%M:%S"
@@ -106,4 +106,42 @@ def job_in(row: Mapping[str, str]) -> JobStatus | None:
         exit_code=code if ended else None,
         signal=signal if ended else None,
         core_seconds=_core_seconds(row),
+    )
+
+
+def usages_in(found: Iterable[Mapping[str, str]]) -> list[JobUsage]:
+    """What jobs with names like ours that are over used: the rows of all runs of one together.
+
+    Tasks of an array that never started are one row ("123_[5-9]") and used nothing: they are left out.
+    """
+    runs: dict[str, list[Mapping[str, str]]] = {}
+    for row in found:
+        if re.fullmatch(rf"{ID}(_[0-9]{{1,9}})?", row["id"], re.ASCII) and row["name"].startswith(PREFIX):
+            runs.setdefault(row["id"], []).append(row)
+    return [usage for rows_ in runs.values() if (usage := _usage(rows_)) is not None]
+
+
+def _usage(runs: Sequence[Mapping[str, str]]) -> JobUsage | None:
+    times = [(answers.calendar(run["started"], TIME), answers.calendar(run["ended"], TIME)) for run in runs]
+    ends = [end for _, end in times if end is not None]
+    if len(ends) < len(runs):  # one of them is under way, or is to be
+        return None
+    seconds = [answers.seconds(run["elapsed"]) or 0 for run in runs]
+    cores = [encoding.number(run["cores"]) or 0 for run in runs]
+    last = runs[max(range(len(runs)), key=lambda n: ends[n])]
+    job_id, _, task = last["id"].partition("_")
+    ran = [n for n in range(len(runs)) if seconds[n]]
+    return JobUsage(
+        job_id=job_id,
+        name=encoding.plain(last["name"]),
+        task=encoding.number(task),
+        user=encoding.plain(last["user"], 64) or None,
+        queue=encoding.plain(last["queue"], 128) or None,
+        started=min((start for n in ran if (start := times[n][0])), default=None),
+        ended=max(ends),
+        elapsed=sum(seconds),
+        cores=max(cores),
+        core_seconds=sum(a * b for a, b in zip(seconds, cores, strict=True)),
+        runs=len(runs),
+        state=encoding.plain(last["state"]),
     )

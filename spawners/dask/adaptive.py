@@ -100,6 +100,10 @@ def fitting(refused: Refused, count: int, price: int) -> int:
             room, one = values["limit"] - (values["cost"] - count * price), price
         elif refused.code in ("limit-workers", "limit-cores", "limit-cost"):
             room, one = values["most"] - values["used"], values["asked"] // count
+        elif refused.code == "balance":
+            room, one = values["available"], values["needed"] // count
+        elif refused.code == "budget-limit":
+            room, one = values["limit"] - values["used"], values["needed"] // count
         else:
             return 0
         return max(0, min(count - 1, int(room // one)))

@@ -20,6 +20,7 @@ from perijove.hub.broker.hubtrouble import HubSilent
 from perijove.hub.broker.identity import Identities
 from perijove.hub.broker.records import Record
 from perijove.hub.broker.sessions import Sessions, utc_now
+from perijove.hub.limits import LedgerSettings
 from perijove.spawners.apps.catalogue import Catalogue
 from perijove.spawners.centre import Centre
 from perijove.spawners.session import Stage
@@ -51,6 +52,7 @@ FAST = Timing(
     purge_every=0.5,
     runs_every=0.05,
     warm_every=0.05,
+    ledger_every=0.05,
 )
 
 
@@ -165,6 +167,7 @@ class Gateway:
         self.reached = asyncio.Event()
         self.points: list[str] = []
         self._broker: Broker | None = None
+        self.ledger = LedgerSettings()
         #: The operator's folder of apps.
         self.apps = folder / "apps"
 
@@ -204,6 +207,7 @@ class Gateway:
             per_person=5000,
             context=self._context,
             catalogue=Catalogue([self.apps]),
+            ledger=self.ledger,
         )
 
     def _context(self, centre: Centre, sessions: Sessions) -> Context:

@@ -186,7 +186,7 @@ async def test_the_start_page_says_what_pays_and_what_is_missing(
     assert "data-lacks" in lean
     assert 'type="hidden" name="budget"' not in lean
     strange = words((await alice.get("start", params=query | {"budget": "project:others"})).text)
-    assert "may not spend this budget" in strange
+    assert "You are no member of project:others" in strange
     answer = await alice.post(
         "start", data=query | {"_xsrf": world.xsrf(), "budget": "project:rice", "action": "start"}
     )
@@ -205,10 +205,10 @@ async def test_whoever_has_one_budget_is_not_asked_what_pays(alice: httpx.AsyncC
 async def test_a_start_that_the_books_refuse_says_it_in_words(
     alice: httpx.AsyncClient, world: Any, status: int
 ) -> None:
-    values = {"missing": 2_160_000, "needed": 2_560_000, "available": 400_000, "who": [], "person": "alice"}
+    values = {"missing": 2_160_000, "needed": 2_560_000, "available": 400_000, "who": [], "budget": "project:x"}
     code, says = {
-        409: ("balance", "2.16 credits are missing: it can cost 2.56 credits, and 0.40 credits can be spent."),
-        403: ("not-member", "“alice” may not spend this budget."),
+        409: ("balance", "This may cost up to 2.56 credits, and there are 0.40 credits in project:x: 2.16 credits are missing."),
+        403: ("not-member", "You are no member of project:x"),
     }[status]
     fault = {"field": "budget", "code": code, "message": "", "values": values}
     world.broker.refusal = (status, {"error": code, "message": "y", "faults": [fault]})
