@@ -32,11 +32,11 @@ ROLES = {
 
 #: How a comparison with a centre's own accounts went.
 RECONCILED = {
-    "same": Look(N_("All agree"), "circle-check", "ok"),
-    "different": Look(N_("Differences"), "triangle-exclamation", "wait"),
+    "sound": Look(N_("All agree"), "circle-check", "ok"),
+    "partial": Look(N_("Agrees in part"), "circle-question", "wait"),
+    "differences": Look(N_("Differences"), "triangle-exclamation", "wait"),
     "running": Look(N_("Is being compared"), "rotate", "move"),
     "failed": Look(N_("Could not be compared"), "plug-circle-xmark", "bad"),
-    "unavailable": Look(N_("No accounts there"), "ban", "calm"),
 }
 #: What a comparison can find.
 DIFFERENCES = {

@@ -188,10 +188,7 @@ class ReconciliationView:
     @property
     def look(self) -> Look:
         """How it went."""
-        state = str(self.data.get("state"))
-        if state in ("done", "ended", "complete"):
-            state = "different" if self.differences else "same"
-        return RECONCILED.get(state, UNKNOWN)
+        return RECONCILED.get(str(self.data.get("state")), UNKNOWN)
 
     @property
     def counts(self) -> str:

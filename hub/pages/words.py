@@ -276,6 +276,8 @@ FAULTS = {
     "project-exists": N_("There is a project of this name already. Choose another one."),
     "last-manager": N_("“{person}” is the last manager: name another one first."),
     "not-undecided": N_("What this has cost is known by now."),
+    "not-kept": N_("Another process of the gateway looks after this centre, or none does yet. Please try in a minute."),
+    "no-grant": N_("There is no such grant."),
     "no-hold": N_("Nothing is on hold for that."),
     "wrong-credits": N_("Please give an amount of credits such as 100 or 12.50."),
     "wrong-day": N_("Please give a day such as 2027-01-31."),

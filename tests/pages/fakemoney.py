@@ -363,8 +363,8 @@ def _operators(books: FakeMoney, now: datetime, centres: list[str]) -> None:
         "detail": "",
     }
     books.reconciliations = [
-        check | {"id": 3, "centre": centres[0], "state": "done", "differences": found},
-        check | {"id": 2, "centre": centres[1], "state": "done", "jobs_theirs": 41, "differences": []},
+        check | {"id": 3, "centre": centres[0], "state": "differences", "differences": found},
+        check | {"id": 2, "centre": centres[1], "state": "sound", "jobs_theirs": 41, "differences": []},
         check
         | {
             "id": 1,

@@ -207,7 +207,10 @@ async def test_a_start_that_the_books_refuse_says_it_in_words(
 ) -> None:
     values = {"missing": 2_160_000, "needed": 2_560_000, "available": 400_000, "who": [], "budget": "project:x"}
     code, says = {
-        409: ("balance", "This may cost up to 2.56 credits, and there are 0.40 credits in project:x: 2.16 credits are missing."),
+        409: (
+            "balance",
+            "This may cost up to 2.56 credits, and there are 0.40 credits in project:x: 2.16 credits are missing.",
+        ),
         403: ("not-member", "You are no member of project:x"),
     }[status]
     fault = {"field": "budget", "code": code, "message": "", "values": values}
