@@ -44,6 +44,7 @@ bench: $(READY)  ## Side by side with what one would use instead (Debian, root);
 	$(BIN)/python deploy/bench/heads.py
 	$(BIN)/python deploy/bench/pipeline.py
 	$(BIN)/python deploy/bench/appopen.py
+	$(BIN)/python deploy/bench/ledger.py
 	$(BIN)/perijove testbed up
 	$(BIN)/python deploy/bench/commands.py
 	$(BIN)/python deploy/bench/start.py

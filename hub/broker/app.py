@@ -23,6 +23,7 @@ from perijove.hub.broker import (
     api_files,
     api_ledger,
     api_operator,
+    api_reconcile,
     api_runs,
     api_sessions,
     api_shares,
@@ -166,6 +167,7 @@ def application(broker: Broker, auth: Auth, prefix: str, lifespan: object = None
     api.include_router(api_runs.router(broker, auth.caller))
     api.include_router(api_budgets.router(broker, auth.caller))
     api.include_router(api_ledger.router(broker, auth.caller))
+    api.include_router(api_reconcile.router(broker, auth.caller))
     api.include_router(api_shares.router(broker, auth.caller, prefix))
     api.include_router(api_centres.router(broker, auth.caller))
     api.include_router(api_files.router(broker, auth.caller))

@@ -36,11 +36,13 @@ from perijove.hub.broker.money import Meters
 from perijove.hub.broker.moneyrefusals import refusal
 from perijove.hub.broker.orders import Orders
 from perijove.hub.broker.purge import Purge
+from perijove.hub.broker.reconciling import Reconciling
 from perijove.hub.broker.records import Change, News, Record
 from perijove.hub.broker.rundesk import RunDesk
 from perijove.hub.broker.sessions import Clock, Sessions, TooMany
 from perijove.hub.broker.transfers import Transfers
 from perijove.hub.broker.work import Work
+from perijove.hub.ledger import prices
 from perijove.hub.ledger.records import LedgerError
 from perijove.hub.limits import AppLimits, ClusterLimits, LedgerSettings, Retention
 from perijove.hub.offers.find import CentreNow, Offers, find
@@ -102,6 +104,7 @@ class Broker:
         self.meters = Meters(parts.database, parts.clock)
         self.warm = warm.Pool(self)
         self.ledger = LedgerKeeper(self)
+        self.reconciling = Reconciling(self)
         self.tag = ""
         self._keeping: dict[str, asyncio.Task[None]] = {}
         self._loops: list[asyncio.Task[None]] = []
@@ -113,6 +116,7 @@ class Broker:
         """Open the store, take up everything that is under way."""
         await self.parts.database.migrate()
         self.tag = await self.sessions.tag()
+        await self._record_prices()
         await self.orders.load()
         await self.apps.reload()
         await self.keep_centres()
@@ -125,6 +129,7 @@ class Broker:
             self._every(timing.runs_every, self.runs.keeper.round),
             self._every(timing.warm_every, self.warm.look),
             self._every(timing.ledger_every, self.ledger.round),
+            self._every(timing.reconcile_every, self.reconciling.round),
             self._attach(),
             self.transfers.run(),
         ]
@@ -156,7 +161,13 @@ class Broker:
 
     async def _reload(self) -> None:
         await asyncio.to_thread(self.parts.reload)
+        await self._record_prices()
         await self.keep_centres()
+
+    async def _record_prices(self) -> None:
+        """Descriptions may have other prices than the newest versions."""
+        described, now = list(self.parts.centres.values()), self.parts.clock()
+        await self.parts.database.write(lambda c: prices.record(c, described, now))
 
     async def _purge(self) -> None:
         gone, trimmed = await Purge(self.parts.database, self.parts.clock, self.parts.retention).run()

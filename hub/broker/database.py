@@ -16,11 +16,14 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 
 T = TypeVar("T")
 #: Changes in one transaction, at most.
 TOGETHER = 200
 READERS = 4
+#: How often a transaction is begun that another broker's keeps from ending.
+TRIES = 5
 
 
 def engine_for(url: str, *, writes: bool) -> Engine:
@@ -124,6 +127,15 @@ class Database:
                     future.set_exception(result)
 
     def _commit(self, works: list[Callable[[Connection], Any]]) -> list[tuple[bool, Any]]:
+        for _ in range(TRIES - 1):
+            try:
+                return self._once(works)
+            except DBAPIError as error:
+                if not _met_another(error):
+                    raise
+        return self._once(works)
+
+    def _once(self, works: list[Callable[[Connection], Any]]) -> list[tuple[bool, Any]]:
         results: list[tuple[bool, Any]] = []
         with self._writer.begin() as connection:
             for work in works:
@@ -131,7 +143,12 @@ class Database:
                     with connection.begin_nested():
                         results.append((True, work(connection)))
                 except Exception as error:
-                    if connection.invalidated or not connection.in_transaction():
+                    if connection.invalidated or not connection.in_transaction() or _met_another(error):
                         raise
                     results.append((False, error))
         return results
+
+
+def _met_another(error: Exception) -> bool:
+    """Two transactions waited for each other, and PostgreSQL ended this one: it can be made again."""
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in ("40P01", "40001")

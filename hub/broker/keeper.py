@@ -185,6 +185,13 @@ class Keeper:
         own = login.identity in ("self", "community") or (login.identity == "key" and login.account)
         return Account() if own else None
 
+    def askers(self, accounts: Sequence[Account]) -> list[Account]:
+        """As whom to ask what jobs under `accounts` used: one, unless people's jobs are hidden from each other."""
+        if not self.context.centre.scheduler.sees_all:
+            return list(accounts)
+        own = self._own_account()
+        return [own] if own is not None else list((*accounts, *self._asked_last)[:1])
+
     def _vanished_of(self, account: Account) -> tuple[str, ...]:
         return tuple(sorted(self._vanished.get(account, ())))[:200]
 

@@ -1,9 +1,9 @@
 """What ended long ago is removed from the store: first the events and the log's last lines, later the session itself.
 
 Only sessions for which nothing is left to be done, oldest first, so many in one transaction, so that nobody waits long
-for the store. What is to go is looked for in a read, so that a round that finds nothing costs the writer nothing.
-The books are kept for ever. Runs of apps are not removed here: they are their owners' results, and kept until these remove them. Several brokers on
-one store may do so at the same time: what one has removed, the other does not find.
+for the store. What is to go is looked for in a read, so that a round that finds nothing costs the writer nothing. The
+books are kept for ever. Runs of apps are not removed here: they are their owners' results, and kept until these remove
+them. Several brokers on one store may do so at the same time: what one has removed, the other does not find.
 """
 
 from __future__ import annotations

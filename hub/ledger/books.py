@@ -79,7 +79,7 @@ def hold(c: Connection, subject: Subject, holding: Holding, now: datetime, *, en
         ends=holding.ends,
         created=now,
     )
-    new = replace(new, id=number(c.execute(insert(holds).values(new.row()))))
+    new = replace(new, id=number(c.execute(insert(holds), new.row())))
     moves = {journal.held: holding.amount} | {part.account: -part.amount for part in parts}
     moved = -sum(part.amount for part in parts if part.grant is not None)
     journal.write("hold", f"hold:{subject.kind}:{subject.id}", moves, about_hold(new) | {"moved": moved})

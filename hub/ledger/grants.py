@@ -51,7 +51,7 @@ def grant(  # noqa: PLR0913, PLR0917 - a grant says all of this
     if found.closed is not None:
         raise Closed(budget)
     given = Grant(0, budget, amount, starts, ends, by, note, now)
-    given = replace(given, id=number(c.execute(insert(grants).values(given.row()))))
+    given = replace(given, id=number(c.execute(insert(grants), given.row())))
     account = journal.account("grant", given.id, given.id)
     moves = {journal.source: -amount, account: amount}
     journal.write("grant", f"grant:key:{key}" if key else f"grant:{given.id}", moves, _moved(given, amount))

@@ -6,10 +6,11 @@ from datetime import datetime
 
 from perijove.hub.ledger.records import Hold, Subject
 from perijove.hub.ledger.tables import holds
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 #: What can change of a hold.
 CHANGES = ("parts", "open", "charged", "absorbed", "done", "state", "why", "settled")
+SAVE = update(holds).where(holds.c.id == bindparam("number")).values({n: bindparam(f"new_{n}") for n in CHANGES})
 
 
 def one_hold(c: Connection, subject: Subject) -> Hold | None:
@@ -21,7 +22,7 @@ def one_hold(c: Connection, subject: Subject) -> Hold | None:
 def save(c: Connection, hold: Hold) -> Hold:
     """Write what can change of a hold."""
     row = hold.row()
-    c.execute(update(holds).where(holds.c.id == hold.id).values({name: row[name] for name in CHANGES}))
+    c.execute(SAVE, {"number": hold.id} | {f"new_{name}": row[name] for name in CHANGES})
     return hold
 
 

@@ -16,7 +16,18 @@ from perijove.hub.ledger.records import Grant, Hold, plain
 from perijove.hub.ledger.tables import ledger_accounts, ledger_entries, ledger_postings, uses
 from sqlalchemy import Connection, CursorResult, bindparam, insert, select, update
 
-SINGLE = ("gateway", "held", "source")
+#: Statements that every change needs, built once: building them costs more than running them.
+SINGLE = (
+    select(ledger_accounts.c.key, ledger_accounts.c.id)
+    .where(ledger_accounts.c.key.in_(["gateway", "held", "source"]))
+    .order_by(ledger_accounts.c.id)
+    .with_for_update()
+)
+USE = (
+    update(uses)
+    .where(uses.c.budget == bindparam("of"), uses.c.person == bindparam("whose"), uses.c.centre == bindparam("at"))
+    .values(held=uses.c.held + bindparam("more_held"), spent=uses.c.spent + bindparam("more_spent"))
+)
 ADD = (
     update(ledger_accounts)
     .where(ledger_accounts.c.id == bindparam("account"))
@@ -37,8 +48,7 @@ class Journal:
     @classmethod
     def open(cls, c: Connection, now: datetime) -> Journal:
         """Nobody else writes until the transaction is over."""
-        query = select(ledger_accounts.c.key, ledger_accounts.c.id).where(ledger_accounts.c.key.in_(SINGLE))
-        numbers = {str(key): int(number) for key, number in c.execute(query.order_by("id").with_for_update())}
+        numbers = {str(key): int(number) for key, number in c.execute(SINGLE)}
         return cls(c, now, **numbers)
 
     def account(self, kind: str, name: str | int, grant: int | None = None) -> int:
@@ -47,7 +57,7 @@ class Journal:
         known = self.c.scalar(select(ledger_accounts.c.id).where(ledger_accounts.c.key == key))
         if known is not None:
             return int(known)
-        made = self.c.execute(insert(ledger_accounts).values(key=key, kind=kind, grant=grant, balance=0))
+        made = self.c.execute(insert(ledger_accounts), {"key": key, "kind": kind, "grant": grant, "balance": 0})
         return number(made)
 
     def has(self, key: str) -> bool:
@@ -63,7 +73,7 @@ class Journal:
         if sum(moves.values()):
             raise ValueError(f"{key} does not balance: {dict(moves)}")
         row = {**EMPTY, **about, "kind": kind, "key": key, "time": self.now}
-        made = self.c.execute(insert(ledger_entries).values(row))
+        made = self.c.execute(insert(ledger_entries), row)
         entry = number(made)
         postings = [{"account": account, "amount": moves[account]} for account in sorted(moves) if moves[account]]
         if postings:
@@ -75,10 +85,10 @@ class Journal:
         """What the hold's person has on hold of its budget at its centre, and has spent, grows so much."""
         if not held and not spent:
             return
-        where = {"budget": hold.budget, "person": hold.person, "centre": hold.centre}
-        sums = {"held": uses.c.held + held, "spent": uses.c.spent + spent}
-        if not self.c.execute(update(uses).filter_by(**where).values(sums)).rowcount:
-            self.c.execute(insert(uses).values(**where, held=held, spent=spent))
+        whose = {"of": hold.budget, "whose": hold.person, "at": hold.centre}
+        if not self.c.execute(USE, {**whose, "more_held": held, "more_spent": spent}).rowcount:
+            row = {"budget": hold.budget, "person": hold.person, "centre": hold.centre}
+            self.c.execute(insert(uses), {**row, "held": held, "spent": spent})
 
 
 EMPTY: Mapping[str, Any] = {

@@ -130,6 +130,12 @@ class Model:
         hold = self.holds[name]
         return hold.total + hold.extra if part is None else hold.charged.get(part, 0) + hold.absorbed.get(part, 0)
 
+    def least(self, name: str, part: str | None) -> int:
+        """The least that it can be corrected to: no more can be given back than was paid, and stands."""
+        hold = self.holds[name]
+        mine = hold.extra if part is None else max(0, hold.absorbed.get(part, 0))
+        return max(0, self.cost(name, part) - hold.total - min(mine, hold.extra))
+
     def adjust(self, name: str, part: str | None, charge: int) -> None:
         hold, now = self.holds[name], self.cost(name, part)
         for _ in range(charge - now):
