@@ -100,3 +100,60 @@ def test_the_operators_page_of_money_is_accessible_and_fits(
     faults += visitor.faults()
     visitor.shot(f"operator-money-empty-{lang}-{'dark' if dark else 'light'}-{width}")
     assert not faults
+
+
+def test_a_budget_is_chosen_and_what_is_missing_is_said_before_the_start(rich: Any, visit: Callable[..., Any]) -> None:
+    page = visit(rich.url + ROOT + "start?cores=8&walltime=4h").page
+    assert page.inner_text("#pay").startswith("Holds at most 2.56 of your 812.40 credits")
+    page.select_option("#f-budget", "project:waves")
+    page.wait_for_selector("#pay.pj-ink-bad")
+    assert page.inner_text("#pay").endswith("Ask carol for more.")
+    page.select_option("#f-budget", "project:rice")
+    page.wait_for_selector('#pay.pj-quiet:has-text("“Rice genomes 2026”")')
+    page.get_by_role("button", name="Start", exact=True).click()
+    page.wait_for_url("**/sessions/*")
+    assert list(rich.broker.sessions.values())[-1]["request"]["budget"] == "project:rice"
+
+
+def test_the_balance_goes_on_by_itself(rich: Any, visit: Callable[..., Any]) -> None:
+    page = visit(rich.url + ROOT + "budget").page
+    rich.broker.money.budgets["person:alice"] |= {"available": 5_000_000, "held": 9_000_000}
+    page.wait_for_selector("text=You have 5.00 credits.")
+    assert page.inner_text("#announcer") == "You have 5.00 credits."
+    assert page.inner_text("#held") == "9.00"
+
+
+def test_a_member_is_added_limited_and_removed_with_the_keyboard_alone(rich: Any, visit: Callable[..., Any]) -> None:
+    page = visit(rich.url + ROOT + "budget/projects/rice").page
+    page.focus("#f-person")
+    page.keyboard.type("dave")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.type("12.5")
+    page.keyboard.press("Tab")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    members = rich.broker.money.budgets["project:rice"]["members"]
+    assert (members[-1]["person"], members[-1]["role"], members[-1]["limit"]) == ("dave", "member", 12_500_000)
+    page.locator("#members summary", has_text="dave").focus()
+    page.keyboard.press("Enter")
+    for _ in range(4):
+        page.keyboard.press("Tab")
+    assert "dave" in page.evaluate("document.activeElement.textContent")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    assert members[-1]["left"]
+    assert page.locator("#members", has_text="dave").count() == 0
+
+
+def test_an_operator_decides_what_nobody_knows(rich: Any, operate: Callable[..., Any]) -> None:
+    visitor = operate("operator/money")
+    page = visitor.page
+    first = page.locator("#undecided li").first
+    first.get_by_role("button", name="Settle it").click()
+    page.wait_for_selector('#undecided [aria-invalid="true"]')
+    assert not visitor.faults()
+    page.fill("#d-1", "1.25")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/operator/money#undecided")
+    assert rich.broker.money.orders == [("POST", "/holds/session/lost1/decision", {"charge": 1_250_000, "note": ""})]
