@@ -13,6 +13,7 @@ from perijove.hub.broker.clusterrecords import Batch, Cluster
 from perijove.hub.broker.clusters import Asked, Clusters, KeyUsed
 from perijove.hub.broker.errors import Refusal
 from perijove.hub.ledger.records import LedgerError
+from perijove.hub.limits import OverLimit
 from perijove.spawners.request import BadRequest
 
 if TYPE_CHECKING:
@@ -96,6 +97,9 @@ class ClusterDesk:
         )
         try:
             batches = await self.clusters.ask(cluster.id, asked, self.broker.tag)
+        except OverLimit as over:
+            await self.broker.meters.refused(cluster.owner, "", cluster.centre, cluster.queue, over.code)
+            raise
         except LedgerError as error:
             raise await self.broker.refused(cluster.owner, cluster.centre, cluster.queue, error) from None
         self.wake(cluster)

@@ -126,10 +126,11 @@ class Clusters(ClusterReads):
                 c.execute(insert(worker_jobs).values(**job.row()))
                 tasks = tuple(Worker(job.id, task) for task in range(1, count + 1))
                 c.execute(insert(workers), [worker.row() for worker in tasks])
-                asked.hold(c, found, job)
                 made.append(Batch(found, job, tasks))
             told = News.of("workers-asked", count=asked.count, cluster=found.name, queue=found.queue)
             grown = rows.grow(c, found, [told], now)
+            for batch in made:  # last, as everywhere: who locks rows of the ledger first would wait for the others'
+                asked.hold(c, found, batch.job)
             return [replace(batch, cluster=grown) for batch in made], True
 
         batches, new = await self.database.write(work)

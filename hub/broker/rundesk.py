@@ -143,7 +143,9 @@ class RunDesk:
             raise Refusal(404, "no-session", "there is no such session")
         if not host.live:
             raise Refusal(409, "session-over", "this session has ended or is being stopped")
-        price = runviews.hourly(host) * min(cores, host.cores) // max(host.cores, 1)
+        money = (await self.broker.meters.sessions([host]))[host.id]
+        hourly = money["hourly"] if money else runviews.hourly(host)
+        price = hourly * min(cores, host.cores) // max(host.cores, 1)
         place = {"session": host.id, "server": host.server, "centre": host.centre, "queue": host.queue}
         return {**place, "price": price, "request": {}}
 

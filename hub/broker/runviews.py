@@ -48,7 +48,10 @@ def window(run: Run, record: Record | None, now: datetime) -> tuple[datetime, da
 def cost_in(run: Run, record: Record | None, now: datetime) -> int:
     """What the session that it is in has cost it so far; `run.price` is its share of the session's price."""
     span = window(run, record, now)
-    return 0 if span is None else charge(run.price, span[1] - span[0])
+    if span is None or record is None:
+        return 0
+    cost = charge(run.price, span[1] - span[0])
+    return min(cost, record.price) if run.own_session else cost  # never more than was held for its session
 
 
 def run(

@@ -252,6 +252,38 @@ async def test_workers_of_an_array_are_settled_one_by_one_by_what_pays_for_their
     await sound(gateway)
 
 
+@pytest.mark.parametrize(
+    "point", ["workers-intent", "workers-before-submission", "workers-after-submission", "workers-submitted"]
+)
+async def test_killed_while_workers_are_submitted_they_are_held_and_charged_once(gateway: Gateway, point: str) -> None:
+    priced(gateway)
+    world = World(gateway)
+    await world.begin(cores=1, walltime="1h")
+    gateway.point = point
+    await world.ask(2)
+    await until(gateway.reached.is_set, what=point)
+    await gateway.restart()
+    await world.until("queued", "queued")
+    await world.ask(2)
+    assert await count(gateway, holds) == 2 and (await balance(gateway)).held == CREDIT + 2 * CREDIT
+    for job in world.jobs():
+        gateway.centre.run(job)
+    await world.until("running", "running")
+    gateway.point = "workers-before-cancel"
+    gateway.reached.clear()
+    await world.desk.close(await world.cluster(), "ada")
+    await until(gateway.reached.is_set, what="workers-before-cancel")
+    await gateway.restart()
+    await world.closed()
+    (batch,) = await read(gateway, lambda c: [Hold.of(row) for row in c.execute(workers_holds())])
+    assert (batch.state, batch.done) == ("settled", 2) and batch.charged == await income(gateway)
+    await sound(gateway)
+
+
+def workers_holds() -> Any:
+    return select(holds).where(holds.c.kind == "workers")
+
+
 async def test_workers_for_which_there_is_not_the_money_are_refused_and_none_is_asked_for(gateway: Gateway) -> None:
     priced(gateway, starting_grant="50")
     world = World(gateway)

@@ -230,7 +230,8 @@ async def test_a_store_that_breaks_in_between_leaves_no_session_without_its_run(
 def test_what_a_session_was_kept_warm_for_nobody_is_not_charged() -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     run: Any = SimpleNamespace(settled=False, own_session=True, price=3600)
-    record: Any = SimpleNamespace(started=start, taken=start + timedelta(hours=2), ended=start + timedelta(hours=3))
+    times = {"started": start, "taken": start + timedelta(hours=2), "ended": start + timedelta(hours=3)}
+    record: Any = SimpleNamespace(price=7200, **times)
     assert cost_in(run, record, start + timedelta(hours=9)) == 3600
 
 

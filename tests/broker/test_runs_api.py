@@ -365,8 +365,8 @@ async def test_a_replay_says_whether_it_came_to_the_same(api: Api, value: float,
 
 
 async def test_a_run_costs_what_its_session_does(gateway: Gateway, runs: Runs, api: Api) -> None:
-    run = await started(api, request={"centre": "alpha"})
-    assert run["price"] == 2_000_000 and run["cost"] == 0 and run["most"] == 2_000_000 * 600 // 3600
+    run = await started(api, request={"centre": "alpha", "walltime": "2h"})
+    assert run["price"] == 2_000_000 and run["cost"] == 0 and run["most"] == 4_000_000
     await runs.up(run["id"])
     from perijove.hub.broker.records import Change
 
@@ -388,6 +388,8 @@ async def test_a_run_costs_what_its_session_does(gateway: Gateway, runs: Runs, a
     assert 2_000_000 <= (await ok(api, "GET", f"/runs/{run['id']}"))["cost"] < 2_050_000
     for _ in range(3):
         assert (await runs.get(run["id"])).spent == (await ok(api, "GET", f"/runs/{run['id']}"))["cost"]
+    money = (await ok(api, "GET", f"/sessions/{run['session']}"))["money"]
+    assert (money["spent"], money["state"]) == ((await runs.get(run["id"])).spent, "settled")
 
 
 async def test_a_run_in_another_session_carries_its_share(gateway: Gateway, runs: Runs, api: Api) -> None:
