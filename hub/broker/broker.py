@@ -103,8 +103,8 @@ class Broker:
         self.runs = RunDesk(self, parts.app_limits.kept << 20)
         self.meters = Meters(parts.database, parts.clock)
         self.warm = warm.Pool(self)
-        self.ledger = LedgerKeeper(self)
         self.reconciling = Reconciling(self)
+        self.ledger = LedgerKeeper(self)
         self.tag = ""
         self._keeping: dict[str, asyncio.Task[None]] = {}
         self._loops: list[asyncio.Task[None]] = []
@@ -128,8 +128,8 @@ class Broker:
             self.apps.look_around(),
             self._every(timing.runs_every, self.runs.keeper.round),
             self._every(timing.warm_every, self.warm.look),
-            self._every(timing.ledger_every, self.ledger.round),
             self._every(timing.reconcile_every, self.reconciling.round),
+            self._every(timing.ledger_every, self.ledger.round),
             self._attach(),
             self.transfers.run(),
         ]

@@ -61,10 +61,10 @@ class Timing:
     runs_every: float = 2.0
     #: Between looks for what ended so long ago that it is no longer kept.
     purge_every: float = 1800.0
-    #: Between looks whether money has ended: grants, and sessions that it paid for.
-    ledger_every: float = 30.0
     #: Between looks whether a day of a centre is to be reconciled.
     reconcile_every: float = 300.0
+    #: Between looks whether money has ended: grants, and sessions that it paid for.
+    ledger_every: float = 30.0
     #: Between looks whether there are as many warm sessions as there should be.
     warm_every: float = 5.0
 

@@ -27,6 +27,11 @@ COMMANDS = {
     "sessions": "List, show and stop sessions.",
     "clusters": "List, show and stop Dask clusters.",
     "runs": "List, show, cancel, download and share runs of apps.",
+    "usage": "Sum up what was used and what it cost.",
+    "projects": "List budgets; make projects, and say who spends their money.",
+    "grants": "List the grants of a budget; give and withdraw money.",
+    "prices": "List what an hour costs in each queue, now, before and later.",
+    "reconcile": "Compare what was charged with the centres' own accounting.",
     "testbed": "Real batch systems on this machine, for developers (Debian, root).",
 }
 

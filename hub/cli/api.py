@@ -53,11 +53,11 @@ class Api:
         """As `call`, with `body` as JSON."""
         return self._ask(method, path, json=body)
 
-    def save(self, path: str, place: Path) -> int:
+    def save(self, path: str, place: Path, **query: str | int | bool) -> int:
         """Write the answer of GET `path` to the file `place`, whole or not at all; its bytes. Raises ApiFailed."""
         where, draft = f"{self.base}{path}", place.with_name(f"{place.name}.part")
         try:
-            with self._client.stream("GET", where) as response:
+            with self._client.stream("GET", where, params=query) as response:
                 if response.status_code >= 300:
                     raise ApiFailed(_refusal(where, response, _bounded(response)))
                 with draft.open("wb") as file:

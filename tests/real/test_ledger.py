@@ -51,7 +51,9 @@ async def test_a_session_is_held_settled_and_reconciled(site: Flow, testbed: Tes
     assert (after["held"], after["available"]) == (before["held"], before["available"] - entry["charged"])
 
     report = await reconcile(site, centre)
-    assert (report["differences"], report["state"]) == ([], {"alpha": "partial", "gamma": "sound"}[centre])
+    accounting = testbed.exec(centre, "login", ["qacct" if centre == "gamma" else "sacct"], "community")
+    state = "sound" if accounting.returncode == 0 else "partial"  # Slurm without slurmdbd has none, and says so
+    assert (report["differences"], report["state"]) == ([], state), report
     assert report["jobs_ours"] >= 1 and report["jobs_theirs"] >= 1
 
 

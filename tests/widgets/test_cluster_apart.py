@@ -141,7 +141,9 @@ async def test_who_gives_up_waiting_leaves_no_session_in_the_queue(cluster_rig: 
 
 def test_all_words_are_there_in_both_languages_with_the_same_values() -> None:
     for code, (english, chinese) in WORDS.items():
-        values = dict.fromkeys(("name", "gateway", "detail", "most", "used", "asked", "limit", "cost"), 2_000_000)
+        names = ("name", "gateway", "detail", "most", "used", "asked", "limit", "cost")
+        money = ("budget", "needed", "available", "missing")
+        values = dict.fromkeys((*names, *money), 2_000_000)
         assert words(code, values, language="en") == english.format(**_shown(code, values))
         assert any("\u4e00" <= letter <= "\u9fff" for letter in words(code, values, language="zh"))
         assert {part.split("}")[0] for part in english.split("{")[1:]} == {
