@@ -10,12 +10,13 @@ from perijove.hub.ledger import books, budgets
 from perijove.hub.ledger.budgets import Budget
 from perijove.hub.ledger.grants import purses
 from perijove.hub.ledger.records import Grant, Hold
+from perijove.hub.ledger.rules import managers
 from perijove.hub.ledger.tables import grants, uses
 from sqlalchemy import Connection, func, select
 
 
 def budget(c: Connection, one: Budget, now: datetime) -> dict[str, Any]:
-    """A budget and what is in it."""
+    """A budget and what is in it; `who` can be asked for more."""
     balance = books.balance(c, one.key, now)
     return {
         "key": one.key,
@@ -30,6 +31,7 @@ def budget(c: Connection, one: Budget, now: datetime) -> dict[str, Any]:
         "granted": balance.granted,
         "next_end": iso(balance.next_end),
         "burn": books.burn(c, one.key, now),
+        "who": list(managers(c, one.key)) if one.kind != "person" else [],
     }
 
 

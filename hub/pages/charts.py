@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 #: Units of the drawing; the browser scales it to the room that there is.
 WIDTH, HEIGHT = 240, 40
@@ -51,6 +52,16 @@ class Bar:
     outer: tuple[float, float]
     inner: tuple[float, float]
     likely: float
+
+
+class Block(NamedTuple):
+    """A part of a column: a rectangle, and the number of its series."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    series: int
 
 
 def bar(low: float, inner: tuple[float, float], likely: float, high: float, end: int) -> Bar:
@@ -98,3 +109,31 @@ def dots(waits: Sequence[float], end: int) -> list[tuple[float, float]]:
     """A dot for each wait (seconds), the newest lowest, so that a trend can be seen and none hides another."""
     many = max(len(waits) - 1, 1)
     return [(place(wait, end), round(4 + (HEIGHT - 8) * number / many, 1)) for number, wait in enumerate(waits)]
+
+
+def stacks(columns: Sequence[Sequence[float]], width: float, height: float) -> list[list[Block]]:
+    """Columns side by side, each piled up from its parts; the highest fills the height. Empty parts are left out."""
+    most = max((sum(column) for column in columns), default=0.0)
+    step = width / max(len(columns), 1)
+    found = []
+    for number, column in enumerate(columns):
+        top, bars = height, list[Block]()
+        for series, part in enumerate(column):
+            tall = height * part / most if most else 0.0
+            if tall > 0:
+                top -= tall
+                bars.append(
+                    Block(round(step * (number + 0.1), 2), round(top, 2), round(step * 0.8, 2), round(tall, 2), series)
+                )
+        found.append(bars)
+    return found
+
+
+def shares(parts: Sequence[float], width: float) -> list[tuple[float, float]]:
+    """Parts of a whole beside each other, each as (x, width); all of no width where there is nothing."""
+    whole, at, found = sum(parts), 0.0, []
+    for part in parts:
+        wide = width * part / whole if whole else 0.0
+        found.append((round(at, 2), round(wide, 2)))
+        at += wide
+    return found

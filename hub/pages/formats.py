@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Literal
 
-from babel.dates import format_datetime, format_timedelta
+from babel.dates import format_date, format_datetime, format_timedelta
 from babel.lists import format_list
 from babel.numbers import format_decimal, format_percent
 from perijove.hub.pages.languages import Language
@@ -77,6 +78,10 @@ class Formats:
         """Some things in a row, without "and"."""
         return ("，" if self.language.code == "zh" else ", ").join(parts)
 
+    def sentences(self, parts: Sequence[str]) -> str:
+        """Sentences one after the other; Chinese has no space between them."""
+        return ("" if self.language.code == "zh" else " ").join(part for part in parts if part)
+
     def duration(self, seconds: int) -> str:
         """A length of time in whole units, e.g. "1 day 12 hours"; at most two units."""
         parts: list[str] = []
@@ -123,6 +128,10 @@ class Formats:
         pattern = "#,##0.00" if credit == 0 or credit >= 0.01 else "#,##0.0000"
         return format_decimal(credit, format=pattern, locale=self.language.locale)
 
+    def price(self, micro: int) -> str:
+        """Credits to the last digit that matters, at least two."""
+        return format_decimal(Decimal(micro) / 1_000_000, format="#,##0.00####", locale=self.language.locale)
+
     def money(self, micro: int) -> str:
         """Credits, with their name."""
         return self.language.gettext("{amount} credits").format(amount=self.credit(micro))
@@ -138,6 +147,15 @@ class Formats:
     def time(self, value: datetime) -> str:
         """A moment in UTC; the browser replaces it by the person's own time."""
         return format_datetime(value.astimezone(UTC), "medium", locale=self.language.locale) + " UTC"
+
+    def day(self, value: object) -> str:
+        """The day (UTC) of a moment or of the API's ISO text; a dash for anything else."""
+        found = value if isinstance(value, datetime) else moment(value)
+        return format_date(found.astimezone(UTC), "medium", locale=self.language.locale) if found else "–"
+
+    def typed(self, micro: int | None) -> str:
+        """Credits as one would type them into a field; "" for none."""
+        return "" if micro is None else f"{Decimal(micro) / 1_000_000:f}"
 
     def fault(self, fault: Mapping[str, Any]) -> str:
         """What is wrong, in the person's language."""

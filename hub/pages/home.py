@@ -15,6 +15,8 @@ from perijove.hub.pages.context import Site
 from perijove.hub.pages.formats import Formats
 from perijove.hub.pages.forms import read_form
 from perijove.hub.pages.languages import language_of
+from perijove.hub.pages.moneyapi import MoneyApi
+from perijove.hub.pages.moneyviews import BudgetView
 from perijove.hub.pages.news import fresh
 from perijove.hub.pages.people import Person
 from perijove.hub.pages.presets import presets
@@ -37,6 +39,8 @@ async def session_lists(site: Site, request: Request, person: Person) -> dict[st
     shown: dict[str, Any] = {"live": [view for view in views if view.live], "clusters": clusters}
     shown |= {"ended": ended[:ENDED], "more": len(ended) > ENDED}
     shown["apps"] = [app_view(row, language, centres) for row in apps[:APPS]]
+    budgets = [BudgetView(row, Formats(language), person.name) for row in await MoneyApi(api).budgets()]
+    shown["budgets"] = [one for one in budgets if not one.closed]
     shown["runs"] = await latest(site, person, language, centres)
     return shown | {"centres": short_names(board(centres, Formats(language))), "presets": presets(centres.values())}
 

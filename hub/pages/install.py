@@ -17,6 +17,7 @@ from fastapi.routing import APIRoute, APIRouter
 from perijove.hub import docs
 from perijove.hub.pages import (
     apps,
+    budget,
     clusters,
     comparing,
     data,
@@ -24,6 +25,7 @@ from perijove.hub.pages import (
     home,
     keys,
     operator,
+    operatormoney,
     runform,
     runs,
     sharing,
@@ -85,6 +87,7 @@ def install_site(app: FastAPI, config: PagesConfig, http: Callable[[], httpx.Asy
     for part in (
         signin,
         home,
+        budget,
         data,
         transfers,
         clusters,
@@ -97,6 +100,7 @@ def install_site(app: FastAPI, config: PagesConfig, http: Callable[[], httpx.Asy
         sharing,
         keys,
         operator,
+        operatormoney,
         help,
     ):
         part.routes(router, site)

@@ -11,6 +11,7 @@ from typing import Any
 from perijove.hub.pages import charts
 from perijove.hub.pages.forecast import Forecast
 from perijove.hub.pages.formats import Formats, moment
+from perijove.hub.pages.moneyviews import BudgetView
 from perijove.hub.pages.offerwords import ELSEWHERE, OTHER_WHY, WHY
 from perijove.hub.pages.startform import DEFAULTS, field_text, query_of
 from perijove.hub.pages.views import centre_name, named, queue_status, queue_title, text_in
@@ -47,6 +48,8 @@ class Offer:
     best: bool = False
     why: tuple[str, ...] = ()
     last: bool = False
+    #: What pays; None from a broker that keeps no books.
+    payer: BudgetView | None = None
 
     @property
     def fits(self) -> bool:
@@ -147,6 +150,16 @@ class Offer:
         return int(self.data.get("price") or 0)
 
     @property
+    def pays(self) -> str:
+        """What starting there does to the budget that pays, in a sentence."""
+        return self.payer.pays(self.price) if self.payer else ""
+
+    @property
+    def missing(self) -> int:
+        """Micro-credits that the budget lacks for it."""
+        return self.payer.missing(self.price) if self.payer else 0
+
+    @property
     def fix(self) -> Fix | None:
         """What would make it fit, if that is a change of the form's fields."""
         faults = self.data.get("faults") or ()
@@ -199,7 +212,14 @@ class Offers:
 
 
 def offers_view(
-    answer: Json, centres: Mapping[str, Json], form: Mapping[str, str], fmt: Formats, *, last: str = "", avoid: str = ""
+    answer: Json,
+    centres: Mapping[str, Json],
+    form: Mapping[str, str],
+    fmt: Formats,
+    *,
+    last: str = "",
+    avoid: str = "",
+    payer: BudgetView | None = None,
 ) -> Offers:
     """The offers of an API's answer; `last` is the place of last time, `avoid` the centre where the person waits.
 
@@ -215,7 +235,7 @@ def offers_view(
     def offer(row: Json) -> Offer:
         here = _place(row)
         found = Forecast.parse(row.get("start"))
-        return Offer(row, centres, form, fmt, found, here == chosen, here == best, why, here == last)
+        return Offer(row, centres, form, fmt, found, here == chosen, here == best, why, here == last, payer)
 
     offers = [offer(row) for row in fitting]
     end = charts.axis(max((one.forecast.high for one in offers if one.forecast), default=0))

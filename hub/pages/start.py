@@ -6,7 +6,7 @@ What is chosen in the form is the person's; until they choose, it is what the AP
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -20,6 +20,8 @@ from perijove.hub.pages.context import Site
 from perijove.hub.pages.formats import Formats, moment
 from perijove.hub.pages.forms import read_form
 from perijove.hub.pages.languages import Language, language_of
+from perijove.hub.pages.moneyapi import MoneyApi
+from perijove.hub.pages.moneyviews import BudgetView
 from perijove.hub.pages.offers import data_titles, offers_view
 from perijove.hub.pages.offerwords import PREFERENCES
 from perijove.hub.pages.people import Person
@@ -55,7 +57,7 @@ def refused_by_rule(refused: Refused) -> list[Json]:
     Raises:
         Refused: it is not of that kind.
     """
-    if refused.status >= 500 or refused.status in (401, 403):
+    if refused.status >= 500 or refused.status == 401 or (refused.status == 403 and not refused.faults):
         raise refused
     return refused.faults or [{"field": "", "code": refused.code, "message": refused.message, "values": {}}]
 
@@ -79,16 +81,22 @@ async def start_values(
         answer = only_where(answer, app) if app else answer
     except Refused as refused:
         answer, faults = {}, faults or refused_by_rule(refused)
+    budgets = [BudgetView(row, fmt, owner) for row in await MoneyApi(api).budgets()]
+    payer, wrong = payer_of(budgets, form.get("budget", ""))
+    faults = faults or wrong
     place = form.get("place", "")
     if place and place.partition("/")[0] not in centres:
         unknown = {"field": "centre", "code": "unknown-centre", "values": {"centre": place.partition("/")[0]}}
         faults = [*[fault for fault in faults if fault.get("code") != "unknown-centre"], unknown]
     avoid = str(waiting.data.get("centre") or "") if waiting else ""
+    own = {*FIELDS, *(OWN - {"instead"})} | ({"budget"} if len(budgets) > 1 else set())
     shown = {**DEFAULTS, "server": "", "project": "", "place": "", **form}
     return {
         "form": shown,
-        "extra": [(k, form[k]) for k in form if k not in {*FIELDS, *(OWN - {"instead"})} and not k.startswith("data.")],
-        "offers": offers_view(answer, centres, form, fmt, last=last, avoid=avoid),
+        "extra": [(k, form[k]) for k in form if k not in own and not k.startswith("data.")],
+        "offers": offers_view(answer, centres, form, fmt, last=last, avoid=avoid, payer=payer),
+        "budgets": budgets if len(budgets) > 1 else [],
+        "payer": payer,
         "asked": bool(answer),
         "presets": [(preset, query_of(form, **preset.fields)) for preset in presets(centres.values())],
         "preferences": [
@@ -103,6 +111,14 @@ async def start_values(
         "script": None,
         "app": text_in(app.get("title"), language),
     }
+
+
+def payer_of(budgets: Sequence[BudgetView], key: str) -> tuple[BudgetView | None, list[Json]]:
+    """The budget that a form names, the person's own for none; and the fault of one that is not theirs."""
+    found = next((one for one in budgets if one.key == key or (not key and one.own)), None)
+    if found or not key or not budgets:
+        return found, []
+    return None, [{"field": "", "code": "not-member", "message": "", "values": {"budget": key[:300]}}]
 
 
 async def free_name(api: Api, owner: str, app: str = "") -> str:

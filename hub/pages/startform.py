@@ -133,7 +133,7 @@ def query_of(form: Mapping[str, str], **changes: str) -> str:
 
 def to_remember(owner: str, form: Mapping[str, str]) -> dict[str, Any]:
     """What the cookie of the last choice holds."""
-    kept = {key: form[key] for key in (*DEFAULTS, "project", "prefer", "place") if form.get(key)}
+    kept = {key: form[key] for key in (*DEFAULTS, "project", "budget", "prefer", "place") if form.get(key)}
     kept |= {f"{DATA}{name}": "1" for name in data_of(form)[:10]}
     return {"owner": owner, "form": {k: v for k, v in kept.items() if len(k) <= _LONGEST and len(v) <= _LONGEST}}
 

@@ -152,6 +152,11 @@ class SessionView:
         return min(max((end - self.now).total_seconds() / whole, 0.0), 1.0) if end and whole else 0.0
 
     @property
+    def money(self) -> Json | None:
+        """What it has cost so far and what is on hold for it; None from a broker that keeps no books."""
+        return self.data.get("money") or None
+
+    @property
     def pending(self) -> bool:
         """It is on its way to a node."""
         return self.stage in PENDING

@@ -10,7 +10,9 @@ from fastapi.responses import RedirectResponse, Response
 from perijove.hub.pages.api import Api, Json, Refused
 from perijove.hub.pages.appsapi import AppsApi
 from perijove.hub.pages.context import Site
+from perijove.hub.pages.formats import Formats
 from perijove.hub.pages.languages import language_of
+from perijove.hub.pages.moneyviews import BudgetView
 from perijove.hub.pages.news import fresh
 from perijove.hub.pages.people import Person
 from perijove.hub.pages.views import app_of, queue_title, session_view
@@ -31,7 +33,10 @@ async def session_values(site: Site, request: Request, person: Person, row: Json
     other = await _other(site.api(person), person, row, request.query_params.get("instead", ""))
     instead = session_view(other, language, centres, site.config.base_url) if other else None
     mine = row.get("owner") == person.name
-    return {"view": view, "queue": queue, "last": last, "instead": instead, "mine": mine}
+    paid = str((view.money or {}).get("budget") or "")
+    payer = BudgetView({"key": paid}, Formats(language), person.name) if paid else None
+    shown = {"view": view, "queue": queue, "last": last, "instead": instead, "mine": mine}
+    return shown | {"payer": payer}
 
 
 async def _other(api: Api, person: Person, row: Json, instead: str) -> Json | None:

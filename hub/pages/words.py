@@ -283,6 +283,14 @@ FAULTS = {
     ),
     "launcher-older": N_("This centre moves no files yet: its operators have to install a newer launcher."),
     "file-too-many-transfers": N_("“{file}” was not brought: too many of your files were on their way for hours."),
+    "project-exists": N_("There is a project of this name already. Choose another one."),
+    "last-manager": N_("“{person}” is the last manager: name another one first."),
+    "not-undecided": N_("What this has cost is known by now."),
+    "not-kept": N_("Another process of the gateway looks after this centre, or none does yet. Please try in a minute."),
+    "no-grant": N_("There is no such grant."),
+    "no-hold": N_("Nothing is on hold for that."),
+    "wrong-credits": N_("Please give an amount of credits such as 100 or 12.50."),
+    "wrong-day": N_("Please give a day such as 2027-01-31."),
     "price-changed": N_("The price has changed since. Please look at it, and press “Start” if it suits you."),
 }
 #: For a code that is not listed (a newer broker): the English message goes with it.

@@ -58,6 +58,7 @@ def state(cluster: HeadCluster) -> dict[str, Any]:
         "cost_per_hour": price * counts["running"],
         "limits": view.get("limits"),
         "used": view.get("used"),
+        "money": view.get("money"),
         "ends_by": config.ends_by,
         "started": iso(cluster.started),
         "idle_for": idle_for(cluster),

@@ -19,7 +19,7 @@ import pytest
 import uvicorn
 from axe_playwright_python.sync_playwright import Axe
 from fastapi.responses import HTMLResponse, RedirectResponse
-from pages import fake, national
+from pages import fake, fakemoney, national
 from playwright.sync_api import Browser, Page, Request, sync_playwright
 
 TOP = Path(__file__).parent.parent.parent
@@ -84,6 +84,8 @@ class Gateway:
     broker: Any = None
     #: A federation with realistic figures, for the broker's centres.
     national: Any = None
+    #: Fills the broker's books.
+    busy: Any = None
 
 
 @pytest.fixture(scope="session")
@@ -109,7 +111,7 @@ def fake_gateway() -> Iterator[Gateway]:
     thread = threading.Thread(target=server_.run, daemon=True)
     thread.start()
     eventually(lambda: server_.started)
-    yield Gateway(f"http://127.0.0.1:{port}", broker, national.national)
+    yield Gateway(f"http://127.0.0.1:{port}", broker, national.national, fakemoney.busy)
     server_.should_exit = True
     thread.join(10)
 

@@ -111,7 +111,7 @@ def test_the_empty_home_page_leads_to_the_start(fake_gateway: Any, visit: Callab
     visitor = visit(fake_gateway.url + ROOT)
     assert not visitor.faults()
     visitor.shot("empty-en-light-1280")
-    visitor.page.get_by_role("link", name="Start your first session").click()
+    visitor.page.get_by_role("link", name="Start JupyterLab").click()
     assert visitor.page.url.endswith("/start")
 
 

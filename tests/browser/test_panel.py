@@ -117,7 +117,9 @@ def test_it_looks_and_reads_well_at_a_desk_and_on_a_phone(
         panel.screenshot(path=str(SHOTS / f"panel-{language}-{theme}-{width}.png"))
         assert not faults(visitor)
     assert panel.evaluate("root => root.hasAttribute('data-dark')") is (theme == "dark")
-    words = {"en": ["other jobs first", "1 lost, 12 of 20 run", "8.80 credits an hour", "the node failed"]}
+    words = {
+        "en": ["other jobs first", "1 lost, 12 of 20 run", "8.80 credits an hour", "0.81 credits", "the node failed"]
+    }
     words["zh"] = ["其他作业优先", "丢失 1 个，运行 12/20 个", "每小时 8.80 点", "节点故障"]
     for text in words[language]:
         assert text in panel.inner_text()

@@ -88,6 +88,13 @@ class PanelCluster:
             "cost_per_hour": running * PRICE,
             "limits": {"workers": 200, "cores": 1000, "cost_per_hour": None, "confirm_cost_per_hour": 48_000_000},
             "used": {"workers": len(self.rows), "cores": 4 * len(self.rows), "cost_per_hour": running * PRICE},
+            "money": {
+                "budget": "person:alice",
+                "held": 0,
+                "spent": 812_345,
+                "hourly": running * PRICE,
+                "state": "open",
+            },
             "ends_by": iso(11_530),
             "started": iso(-400),
             "dashboard": "/user/alice/perijove/clusters/dask-1/dashboard/status",

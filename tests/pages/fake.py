@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
-from pages import fakeapps, fakeruns, national
+from pages import fakeapps, fakemoney, fakeruns, national
 from perijove.hub.pages.config import PagesConfig
 from perijove.hub.pages.context import Site
 from perijove.hub.pages.install import install_site
@@ -62,6 +62,8 @@ class FakeBroker:
     transfers: list[dict[str, Any]] = field(default_factory=list)
     #: Apps and runs.
     apps: fakeapps.FakeApps = field(default_factory=fakeapps.FakeApps)
+    #: The books.
+    money: fakemoney.FakeMoney = field(default_factory=fakemoney.FakeMoney)
 
     def add(self, owner: str = "alice", **values: Any) -> dict[str, Any]:
         """A session, queued unless `values` say otherwise."""
@@ -93,6 +95,7 @@ class FakeBroker:
             "log_tail": "",
             "ahead": None,
             "forecast": None,
+            "money": {"budget": f"person:{owner}", "held": 800_000, "spent": 0, "hourly": 400_000},
         } | values
         self.sessions[row["id"]] = row
         return row
@@ -120,6 +123,7 @@ WHY = {"start": "soonest", "price": "cheapest", "data": "data-here", "balanced":
 def offers(broker: FakeBroker, wish: dict[str, Any]) -> dict[str, Any]:
     """Every queue: those that fit first, best first for what the person prefers."""
     prefer, data = wish.pop("prefer", "balanced"), wish.pop("data", [])
+    wish.pop("budget", None)  # what pays changes no offer
     now = datetime.now(UTC)
     rows = [_offer(broker, one, queue, wish, data, now) for one in broker.centres.values() for queue in one.queues]
     if broker.old:
@@ -204,6 +208,7 @@ def create(config: PagesConfig = CONFIG) -> tuple[FastAPI, FakeBroker, Site]:
     app = FastAPI()
     _operators(app, broker)
     _api(app, broker)
+    fakemoney.install(app, API, broker.money, _owner)
     app.include_router(fakeruns.router(API, broker.apps, _owner, partial(offers, broker)))
     site = install_site(app, config, lambda: httpx.AsyncClient(transport=httpx.MockTransport(hub)))
     return app, broker, site

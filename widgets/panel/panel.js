@@ -85,7 +85,7 @@ function render({ model, el }) {
   };
   const figures = { running: figure("running", _("Running")), queued: figure("queued", _("Queued")), requested: figure("requested", _("Requested")), lost: figure("lost", _("Lost")) };
   const fact = (words) => { const value = h("dd"); return { value, node: h("div", {}, h("dt", {}, words), value) }; };
-  const facts = { cost: fact(_("Cost now")), all: fact(_("All your workers here")), head: fact(_("Time left")), first: fact(_("First worker ends in")) };
+  const facts = { cost: fact(_("Cost now")), spent: fact(_("Cost so far")), all: fact(_("All your workers here")), head: fact(_("Time left")), first: fact(_("First worker ends in")) };
   const plot = makePlot(say), workers = makeWorkers(say, act), controls = makeControls(say, act, ask);
   const news = h("ul", { class: "pjc-News" });
   const body = h("div", { class: "pjc-Body" },
@@ -173,6 +173,8 @@ function render({ model, el }) {
   function drawFacts(seen, now) {
     const hour = (micro) => _("{cost} an hour", { cost: fmt.money(micro ?? 0) });
     put(facts.cost.value, hour(seen.cost_per_hour));
+    facts.spent.node.hidden = seen.money?.spent === undefined;
+    put(facts.spent.value, fmt.money(seen.money?.spent ?? 0));
     const all = seen.used?.cost_per_hour;
     facts.all.node.hidden = !(all > (seen.cost_per_hour ?? 0));
     put(facts.all.value, hour(all));

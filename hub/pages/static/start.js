@@ -3,7 +3,7 @@ import { announce, xsrf } from "./live.js";
 
 export function start(form, prepare) {
   if (!form) return;
-  const offers = document.getElementById("offers"), say = document.getElementById("say");
+  const offers = document.getElementById("offers"), say = document.getElementById("say"), pay = document.getElementById("pay");
   let timer = 0, asked = 0;
   const byHand = () => form.dataset.chosen !== undefined;
 
@@ -17,6 +17,10 @@ export function start(form, prepare) {
   function tell() {
     const chosen = form.querySelector('[name="place"]:checked');
     say.textContent = chosen ? chosen.dataset.say : offers.firstElementChild.dataset.none;
+    pay.textContent = chosen?.dataset.pay || pay.dataset.usual;
+    const lacks = chosen?.dataset.lacks !== undefined;
+    pay.classList.toggle("pj-ink-bad", lacks);
+    pay.classList.toggle("pj-quiet", !lacks);
   }
   function mark() {
     for (const chip of form.querySelectorAll("a.pj-chip")) {
