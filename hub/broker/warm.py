@@ -165,10 +165,10 @@ def _serves(record: Record, centre: Centre, now: datetime) -> bool:
 
 
 def spares(records: Iterable[Record], now: datetime) -> tuple[Spare, ...]:
-    """Those of a centre's sessions that can be taken over now, for offers."""
+    """Those of a centre's sessions that can be taken over now, in the order in which they would be, for offers."""
     return tuple(
         Spare(one.queue, one.cores, one.memory, one.gpus, (one.ends_by - now).total_seconds())
-        for one in records
+        for one in sorted(records, key=lambda one: one.created)
         if _ready(one) and one.ends_by is not None
     )
 

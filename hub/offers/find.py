@@ -150,8 +150,11 @@ def _offer(request: Request, centre: Centre, queue: Queue, now: CentreNow, momen
     outcome = fit(request, centre, queue, moment)
     if isinstance(outcome, Placement) and not faults:
         seconds = request.walltime or SHORTEST
-        if request.kind == WARM_KIND and any(spare.serves(outcome, seconds) for spare in now.warm):
-            return Offer(centre, queue, now, data, missing, outcome, rounded(WARM, "warm"))
+        ready = (spare for spare in now.warm if request.kind == WARM_KIND and spare.serves(outcome, seconds))
+        if spare := next(ready, None):
+            # It lasts to its job's end, and can cost as much.
+            taken = replace(outcome, walltime=int(spare.left))
+            return Offer(centre, queue, now, data, missing, taken, rounded(WARM, "warm"))
         start = queue_now.forecast(outcome.cores, outcome.walltime)
         return Offer(centre, queue, now, data, missing, outcome, start, queue_now.expected)
     faults += outcome if isinstance(outcome, list) else []

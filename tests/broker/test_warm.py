@@ -114,7 +114,12 @@ async def test_offers_say_that_one_is_ready_to_whom_it_serves(gateway: Gateway) 
 
     assert evidence(kind="app") == evidence(kind="app", walltime=3600) == ["warm"]
     assert "warm" not in evidence(kind="app", cores=2) + evidence(kind="app", walltime="1d") + evidence(kind="lab")
-    await gateway.open("ada", "x", kind="app")
+    # What it can cost is what is held as it is taken over: it lasts to its job's end.
+    offers = gateway.broker.offers({"centre": "alpha", "queue": spare.queue, "memory": 1024, "kind": "app"}).offers
+    [placement] = [offer.placement for offer in offers if offer.placement is not None]
+    taken = await gateway.open("ada", "x", kind="app", memory=1024, queue=spare.queue)
+    assert taken.id == spare.id and 7000 < placement.walltime <= 7200
+    assert 0 <= placement.price - taken.price <= placement.hourly * 60 // 3600
     assert evidence(kind="app") != ["warm"] or [one.id for one in await spares(gateway)] != [spare.id]
 
 
