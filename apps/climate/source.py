@@ -237,4 +237,6 @@ def _years(path: Path, axis: xr.Dataset, time: str, name: str) -> tuple[int, int
 
 
 def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:120]
+    # Of an OSError its words alone: all of it would show a number and the file's whole path.
+    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(words.split())[:120]

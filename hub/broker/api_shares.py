@@ -39,6 +39,12 @@ class SharedAgain(BaseModel):
     session: str | None = Field(default=None, max_length=64)
 
 
+def _name_of(broker: Broker, run: Run) -> dict[str, str] | None:
+    """Its centre as people read it; None for one that is not described any more."""
+    centre = broker.parts.centres.get(run.centre)
+    return centre.name.model_dump() if centre is not None else None
+
+
 def router(broker: Broker, person: Person, prefix: str) -> APIRouter:
     """The routes; `prefix` is the path of the pages, where a link leads."""
     routes = APIRouter(tags=["shares"])
@@ -88,7 +94,8 @@ def router(broker: Broker, person: Person, prefix: str) -> APIRouter:
         link, found = await opened(token)
         app = broker.apps.apps.get(found.app)
         titles = {name: one.title.model_dump() for name, one in app.inputs.items()} if app is not None else {}
-        return runviews.shared(await desk.view(found), link.mode, desk.own_files(found), titles)
+        view = runviews.shared(await desk.view(found), link.mode, desk.own_files(found), titles)
+        return view | {"centre_name": _name_of(broker, found)}
 
     @routes.get("/shared/{token}/files/{file:path}", response_class=StreamingResponse)
     async def file(token: str, file: str) -> StreamingResponse:

@@ -89,9 +89,9 @@ def routes(router: APIRouter, site: Site) -> None:
             if refused.status >= 500:
                 raise
             return _private(site.page(request, "sharedgone.html", {}, person=person, status=404))
-        # What only people with an account may ask for: names of centres, and the app's words for its inputs.
+        # What only people with an account may ask for: all centres, and the app's words for its inputs.
         api = site.api(person)
-        centres = await api.centres() if person else {}
+        centres = await api.centres() if person else {str(row.get("centre")): {"name": row.get("centre_name")}}
         app = await app_of(AppsApi(api), str(row.get("app") or "")) if person else {}
         view = run_view(row, language, centres, lambda address: site.picture(None, address), app, path)
         values: dict[str, Any] = {"view": view, "mine": False, "shared": True, "token": token}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from broker.harness import Gateway
 from broker.runapi import RunApi, api, app_kind, runs
 from broker.runworld import Runs
 
 __all__ = ["api", "app_kind", "runs"]
 
 
-async def test_a_link_shows_one_run_and_nothing_of_its_owner(api: RunApi) -> None:
+async def test_a_link_shows_one_run_and_nothing_of_its_owner(gateway: Gateway, api: RunApi) -> None:
     run = await api.done(inputs={"reads": "data/secret project/my reads.fq"}, label="mine")
     other = await api.done()
     await api.ok("PUT", f"/runs/{run['id']}/files/f.png", content=b"x")
@@ -23,6 +24,7 @@ async def test_a_link_shows_one_run_and_nothing_of_its_owner(api: RunApi) -> Non
         assert private not in text, private
     assert (await api("GET", f"/shared/{link['token']}/files/f.png", "")).content == b"x"
     assert (await api("GET", f"/shared/{link['token']}/files/g.png", "")).status_code == 404
+    assert view["centre_name"] == gateway.broker.parts.centres[view["centre"]].name.model_dump()
     assert view["titles"]["reads"] == {"en": "Reads", "zh": "读段"}
     for private in ("inputs.json", "log.txt", "ro-crate-metadata.json"):  # of these the owner's name and folders
         await api.ok("PUT", f"/runs/{run['id']}/files/{private}", content=b"ada: data/secret project")

@@ -193,7 +193,8 @@ def _shares(routes: APIRouter, fake: FakeApps) -> None:
         row = shown(token)
         if row is None:
             return error(404, "no-share")
-        return runviews.shared(row, fake.shares[token]["mode"], [], row.get("titles"))
+        name = {"en": "NSCC Tianjin", "zh": "国家超级计算天津中心"} if row["centre"] == "tianjin" else None
+        return runviews.shared(row, fake.shares[token]["mode"], [], row.get("titles")) | {"centre_name": name}
 
     @routes.get("/shared/{token}/files/{path:path}")
     async def shared_file(token: str, path: str) -> Any:

@@ -185,7 +185,9 @@ async def test_a_person_with_too_many_sessions_is_not_told_of_values(alice: http
 async def test_a_shared_run_has_the_titles_of_its_inputs(world: Any, apps: Any) -> None:
     apps.add(id="done", inputs={"smooth": 21}, titles={"smooth": {"en": "Years of the mean", "zh": "平均年数"}})
     apps.shares = {"t": {"id": "s", "run": "done", "mode": "view", "good": True, "revoked": None}}
-    assert "Years of the mean" in (await world.browser(None).get("shared/t")).text
+    text = (await world.browser(None).get("shared/t")).text
+    assert "Years of the mean" in text
+    assert "NSCC Tianjin" in text, "whoever is not signed in reads the centre's name, too"
 
 
 async def test_an_interrupted_run_goes_on(alice: httpx.AsyncClient, world: Any, apps: Any) -> None:

@@ -126,6 +126,7 @@ def test_a_file_that_will_not_do_is_refused_in_words(
     make(path)
     words, name = refused(pipeline, case, **OWN | {"file": path, "variable": None})
     assert said in words and name in ("file", "variable")
+    assert str(tmp_path) not in words and "Errno" not in words
 
 
 def test_the_variable_that_a_person_names_is_taken_or_refused_with_what_there_is(
