@@ -10,7 +10,7 @@ from pathlib import Path
 
 from doubles.tinyapp import HEAD, app_in, order
 from harness.basics import until
-from perijove.spawners.apps.process import mark, marked
+from perijove.spawners.apps.marks import mark, marked
 
 
 def process_of(folder: Path) -> subprocess.Popen[bytes]:

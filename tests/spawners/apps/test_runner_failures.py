@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from doubles.tinyapp import app_in, run
 from harness.pipelines import failure, one, python, report_of
-from perijove.spawners.apps.process import mark, marked
+from perijove.spawners.apps.marks import mark, marked
 
 
 def test_a_command_that_fails_is_named_with_its_last_lines(tmp_path: Path) -> None:
