@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from broker.conftest import postgresql, url
 from perijove.hub.broker.database import engine_for
 from perijove.hub.broker.migrations import upgrade
 from sqlalchemy import Engine
-
-__all__ = ["engine", "postgresql", "url"]
 
 
 @pytest.fixture
