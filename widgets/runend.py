@@ -1,4 +1,4 @@
-"""The report of a run whose process ended without one: killed from outside, or broken."""
+"""The report of a run whose process gives none: killed from outside, broken, stopped too early, or never started."""
 
 from __future__ import annotations
 
@@ -28,21 +28,32 @@ _ADVICE = {
 def died(report: Mapping[str, Any], folder: Path, code: int) -> dict[str, Any]:
     """The report of the run in `folder` whose process ended with `code`; `report` is the last that it gave."""
     number = -code if code < 0 else code - 128 if code > 128 else 0
-    words = _KILLED if number else _BROKEN
+    outside = number in (signal.SIGKILL, signal.SIGTERM)
+    words = _KILLED if outside else _BROKEN
     lines: list[str] = []
     with suppress(OSError):
         lines = (folder / "process.log").read_text(errors="replace")[-LAST_WORDS:].splitlines()[-LINES:]
-    failure = {
-        "step": None,
-        "part": None,
-        "code": "killed" if number in (signal.SIGKILL, signal.SIGTERM) else "internal",
-        "command": None,
-        "lines": lines,
-        "message": {language: text.format(signal=number, code=code) for language, text in words.items()},
-        "advice": _ADVICE,
-        "input": None,
-    }
-    over = {"version": 1, "state": "failed", "ended": time.time(), "left": None, "failure": failure}
+    message = {language: text.format(signal=number, code=code) for language, text in words.items()}
+    return _over(report, "failed", _failure("killed" if outside else "internal", message, lines))
+
+
+def stopped(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The report of a run that its person stopped before its process could say so itself."""
+    return _over(report, "cancelled", None)
+
+
+def never(why: str) -> dict[str, Any]:
+    """The report of a run whose process could not be started; `why` in words."""
+    return _over({}, "failed", _failure("internal", {"en": why, "zh": f"运行无法启动：{why}"}, []))
+
+
+def _failure(code: str, message: Mapping[str, str], lines: list[str]) -> dict[str, Any]:
+    nothing = {"step": None, "part": None, "command": None, "input": None}
+    return {**nothing, "code": code, "lines": lines, "message": message, "advice": _ADVICE}
+
+
+def _over(report: Mapping[str, Any], state: str, failure: Mapping[str, Any] | None) -> dict[str, Any]:
+    over = {"version": 1, "state": state, "ended": time.time(), "left": None, "failure": failure}
     return {**report, **over, "steps": [_stopped(step) for step in report.get("steps") or ()]}
 
 

@@ -52,7 +52,7 @@ class Reporter:
             if report is None:
                 continue
             try:
-                answer = await self._put(report)
+                answer = await self.put(report)
             except Unreachable:
                 self._report = self._report or report
                 self._new.set()
@@ -62,8 +62,8 @@ class Reporter:
                 cancel()
             await asyncio.sleep(EVERY)
 
-    async def _put(self, report: dict[str, Any]) -> dict[str, Any]:
-        """Raises Unreachable."""
+    async def put(self, report: dict[str, Any]) -> dict[str, Any]:
+        """Tell it once; the broker's answer. Raises Unreachable."""
         try:
             body = {"report": report, "folder": self._folder, "session": self._session}
             return (await self._way().broker("PUT", f"/runs/{self._run}/report", body)).good()
@@ -78,7 +78,7 @@ class Reporter:
                 # Files first: who sees "done" at the gateway finds the pictures there.
                 for path in await asyncio.to_thread(kept, report, Path(self._folder) / "results"):
                     await self._until(self._file, path)
-                await self._until(self._put, report)
+                await self._until(self.put, report)
         except TimeoutError:
             self._log.error("perijove: the gateway did not take the end of the run %s", self._run)
 

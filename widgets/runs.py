@@ -24,11 +24,11 @@ from perijove.spawners.apps.marks import clean, sweep
 from perijove.spawners.facts import Facts
 from perijove.widgets.appdata import AppData
 from perijove.widgets.clustererror import ClusterError
-from perijove.widgets.runend import died
+from perijove.widgets.runend import died, never, stopped
 from perijove.widgets.runorder import order
 from perijove.widgets.runprocess import secrets
 from perijove.widgets.runreport import Reporter
-from perijove.widgets.way import Way
+from perijove.widgets.way import Unreachable, Way
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 #: Seconds between two looks at a run's state; for a run to end in good order when it is told to.
@@ -63,6 +63,8 @@ class Run:
     following: asyncio.Task[None] | None = None
     #: The session ends, not the run.
     left: bool = False
+    #: Its person wants it to end.
+    stopping: bool = False
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     @property
@@ -127,7 +129,7 @@ class Runs:
             view = (await self._way().broker("POST", "/runs", body)).good()
             if found := self._runs.get(str(view.get("id"))):
                 return found  # the same key again
-            return await self._start(view)
+            return await self._begin(view)
 
     async def adopt(self, identity: str) -> Run:
         """Execute a run that the broker has for this session. Raises ClusterError, Unreachable."""
@@ -150,10 +152,12 @@ class Runs:
             if before is not None and before.following is not None:  # or its end would be told after its new beginning
                 done, _ = await asyncio.wait({before.following}, timeout=SETTLE)
                 if not done:
-                    raise ClusterError("busy", {}, "the end of this run is still being told to the gateway: try again")
+                    raise ClusterError("settling", {}, "the end of this run is being told to the gateway: try again")
             body = {"session": self._facts.session}
             view = (await self._way().broker("POST", f"/runs/{identity}/resume", body)).good()
-            run = await self._start(view, before.version + 1 if before else 0)
+            if view.get("session") != self._facts.session:  # somebody else was quicker: its folder is in use
+                raise ClusterError("elsewhere", {}, "this run goes on in another session: see the run's own page")
+            run = await self._begin(view, before.version + 1 if before else 0)
             if before is not None:  # pages that wait for a change of it
                 async with before.changed:
                     before.version += 1
@@ -164,6 +168,17 @@ class Runs:
         """Raises ClusterError (busy): too many run here at once."""
         if sum(run.live for run in self._runs.values()) >= MOST_LIVE:
             raise ClusterError("busy", {"most": MOST_LIVE}, f"{MOST_LIVE} runs are going on here; wait for one")
+
+    async def _begin(self, view: dict[str, Any], version: int = 0) -> Run:
+        """As `_start`; the gateway hears of it where it cannot be, or it would wait for this run to begin."""
+        try:
+            return await self._start(view, version)
+        except ClusterError as error:
+            folder = self._folder / str(view.get("id", ""))
+            reporter = Reporter(str(view.get("id", "")), str(folder), self._facts.session, self._way, self._log)
+            with suppress(Unreachable):
+                await reporter.put(never(str(error)))
+            raise
 
     async def _start(self, view: dict[str, Any], version: int = 0) -> Run:
         """Raises ClusterError where it cannot be started here."""
@@ -198,7 +213,7 @@ class Runs:
         """Read its state until it is over, and say so to pages and broker."""
         process = run.process
         assert process is not None  # noqa: S101 - it was started just now
-        reporting = asyncio.create_task(reporter.run(lambda: self._stop_wanted(run)))
+        reporting = asyncio.create_task(reporter.run(lambda: self._cancelled(run)))
         try:
             ended = asyncio.ensure_future(process.wait())
             while True:
@@ -210,7 +225,10 @@ class Runs:
             # One that was killed leaves its steps behind, each in a session of its own.
             await asyncio.to_thread(sweep, run.folder)
             if run.state not in OVER and not run.left:
-                await self._seen(run, died(run.report, run.folder, process.returncode or 0), reporter)
+                # One that is stopped while it still waits for its workers has no report of its own yet.
+                code = process.returncode or 0
+                found = stopped(run.report) if run.stopping else died(run.report, run.folder, code)
+                await self._seen(run, found, reporter)
             if run.left:
                 reporting.cancel()
             else:
@@ -241,8 +259,13 @@ class Runs:
     def cancel(self, identity: str) -> Run:
         """Have it end in good order. Raises NoRun."""
         run = self.get(identity)
-        self._stop_wanted(run)
+        self._cancelled(run)
         return run
+
+    def _cancelled(self, run: Run) -> None:
+        """The gateway was told that it is not wanted any more."""
+        run.stopping = True
+        self._stop_wanted(run)
 
     def _stop_wanted(self, run: Run) -> None:
         if run.live and run.process is not None:

@@ -204,7 +204,9 @@ def session_options(wanted: Needs, chosen: Mapping[str, Any], data: tuple[str, .
     if data:
         wished = options.get("data") or ()
         also = wished.split(",") if isinstance(wished, str) else wished
-        options["data"] = list(dict.fromkeys([*data, *also]))
+        if isinstance(also, list | tuple) and all(isinstance(one, str) for one in also):
+            options["data"] = list(dict.fromkeys([*data, *also]))
+        # Anything else is left to the request's own checks, which refuse it in words.
     return options
 
 

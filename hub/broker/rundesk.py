@@ -197,6 +197,8 @@ class RunDesk:
         before = await self._record(run)
         cost = await self.keeper.cost(run, before)
         if session is not None:
+            if run.own_session and session == run.session:  # it ends with the run, and has done its part
+                raise Refusal(409, "session-over", "this session ends with its run: resume it in one of its own")
             if run.waits_for_files:
                 words = "files of this run are yet to be brought: resume it in a session of its own"
                 raise Refusal(409, "files-elsewhere", words)

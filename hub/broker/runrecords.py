@@ -212,7 +212,15 @@ def goes_on(session: str | None, cost: int, *, by_itself: bool = False, **values
         if run.session != session or run.state is RunState.DONE or (by_itself and not run.state.live):
             return None
         fresh: dict[str, Any] = {"state": RunState.STARTING, "ended": None, "wanted": None, "problem": None}
-        fresh |= {"session": None, "server": "", "settled": False, "own_session": True, "attempt": run.attempt + 1}
+        # What it cost before is in `spent`: in a session with other work it counts from its new start.
+        fresh |= {
+            "started": None,
+            "session": None,
+            "server": "",
+            "settled": False,
+            "own_session": True,
+            "attempt": run.attempt + 1,
+        }
         fresh |= {"spent": run.spent + (0 if run.settled else cost), "resumed": run.resumed + 1 if by_itself else 0}
         return fresh | values
 

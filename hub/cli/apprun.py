@@ -98,7 +98,7 @@ def _command(app: App, name: str) -> click.Command:
             ["--cores"], type=click.IntRange(1, 10_000), help=_("Cores to use.  [default: what the app asks for]")
         ),
         click.Option(
-            ["--dataset", "datasets"],
+            ["--dataset-at", "datasets"],
             multiple=True,
             metavar="NAME=PATH",
             help=_("Where a data set of a centre lies on this machine; may be given several times."),
@@ -174,7 +174,7 @@ def _datasets(given: tuple[str, ...]) -> dict[str, str]:
     """NAME=PATH by name."""
     pairs = [one.partition("=") for one in given]
     if odd := [name for name, _is, path in pairs if not (name and path)]:
-        raise click.UsageError(_("--dataset takes NAME=PATH, not {given}").format(given=visible(odd[0], 60)))
+        raise click.UsageError(_("--dataset-at takes NAME=PATH, not {given}").format(given=visible(odd[0], 60)))
     return {name: os.path.abspath(path) for name, _is, path in pairs}  # noqa: PTH100  (no link followed)
 
 

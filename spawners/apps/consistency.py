@@ -25,7 +25,7 @@ Found = Iterator[tuple[Key, str]]
 #: What expressions may use beside inputs, by key; all others may use both.
 _BESIDE = {"cores": (), "workers": ("cores",), "seconds": ("cores", "workers")}
 _EXPRESSIONS = [name for name in Resources.model_fields if name != "worker"]
-_MARKDOWN = re.compile(r"`|\*\*|\]\(")
+_MARKDOWN = re.compile(r"`[^`]+`|\*\*[^*]+\*\*|\[[^\]]*\]\(https?:")
 _COMPARE = {"number": {"value"}, "table": {"rows", "sha256"}, "file": {"sha256"}, "figure": {"sha256"}}
 
 

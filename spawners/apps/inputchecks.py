@@ -18,7 +18,7 @@ Found = Iterator[tuple[Key, str]]
 #: Names that mean something else: in expressions, and as flags of `perijove apps run`.
 RESERVED = frozenset(
     {*FUNCTIONS, *keyword.kwlist, "cores", "workers", "seconds"}
-    | {"preset", "folder", "way", "dataset", "json", "help", "language", "app"}
+    | {"preset", "folder", "way", "dataset_at", "json", "help", "language", "app"}
 )
 _COMMON = {"type", "title", "help", "default", "optional", "advanced", "group", "shown_if"}
 

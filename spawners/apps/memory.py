@@ -33,9 +33,9 @@ def held(leader: int, most: int) -> int:
     than `most`: to tell that takes the kernel longer."""
     pids = family(leader)
     total = sum(_sum(pid, "status", _OWN, _ALL) for pid in pids)
-    return (
-        total if total <= most else sum(_sum(pid, "smaps_rollup", _SHARES) or _sum(pid, "status", _OWN) for pid in pids)
-    )
+    if total <= most:
+        return total
+    return sum(_sum(pid, "smaps_rollup", _SHARES) or _sum(pid, "status", _OWN, _ALL) for pid in pids)
 
 
 def _sum(pid: int, file: str, keys: Iterable[str], otherwise: Iterable[str] = ()) -> int:

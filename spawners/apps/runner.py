@@ -264,7 +264,7 @@ class Runner:
             part.state, part.fraction, part.words = "done", 1.0, ""
         elif outcome.code == "stopped":
             part.state = "cancelled"
-        elif outcome.code in PASSING and part.tries <= step.retries:
+        elif outcome.code in PASSING and not outcome.lasting and part.tries <= step.retries:
             part.state = "waiting"
             wait = min(self._pause * 2 ** (part.tries - 1), LONGEST)
             heapq.heappush(self._later, (time.monotonic() + wait, step.key))

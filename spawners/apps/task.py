@@ -79,6 +79,7 @@ class Outcome:
         command, lines, input: The command to blame, the last lines of the log, the input to blame.
         advice: What to do, if better than what is usual for the code.
         missing: The code or data set that is not here.
+        lasting: Another try would come to the same.
         result, data: What a call returned, and the names of the data sets that it used.
         scratch: Where what it made lies.
         made: What it made.
@@ -92,6 +93,7 @@ class Outcome:
     input: str | None = None
     advice: Words | None = None
     missing: str = ""
+    lasting: bool = False
     result: Any = None
     data: list[str] = field(default_factory=list)
     scratch: Path | None = None
@@ -208,6 +210,7 @@ class _Try:
             who = Path(str(commands[blame or 0].argv[0])).name if not isinstance(self.task.do, Call) else self.task.key
             outcome.fails("out-of-memory", codes.too_large(who, ended.memory, self.task.memory << 20))
             outcome.advice = codes.more_memory(declared=self.task.declared)
+            outcome.lasting = True
         elif ended.why:
             outcome.code = ended.why
         if blame is not None and not (isinstance(self.task.do, Call) or (self.task.check and outcome.made)):

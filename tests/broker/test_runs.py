@@ -158,7 +158,17 @@ async def test_a_run_in_another_session_is_cancelled_by_that_session(gateway: Ga
     with pytest.raises(Refusal, match="no-session"):
         await runs.start("bob", session=host.id)
     own = await runs.desk.resume(await runs.get(other.id))
+    assert own.started is None, "what it cost before is counted, and not once more"
     assert own.own_session and own.server.startswith("run-")
+
+
+async def test_a_run_does_not_go_on_in_the_session_that_ends_with_it(gateway: Gateway, runs: Runs) -> None:
+    made = await runs.up((await runs.start()).id)
+    failed = await runs.say(made, report("failed"))
+    assert failed is not None
+    with pytest.raises(Refusal, match="session-over"):
+        await runs.desk.resume(await runs.get(made.id), session=str(made.session))
+    assert (await gateway.get_session(str(made.session))).asked_by is None, "and that one is not stopped for it"
 
 
 async def test_a_session_that_lingers_after_its_run_is_stopped(

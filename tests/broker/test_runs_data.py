@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from broker.harness import Gateway
 from broker.runapi import PRICED, RunApi, api
@@ -90,6 +91,14 @@ async def test_an_estimate_recommends_where_they_lie_and_faults_a_centre_without
     assert {one["centre"]: one["place"] for one in said["offers"]} == {"alpha": "missing", "beta": "unknown"}
     said = await api.ok("POST", "/apps/sums/estimate", json={**_inputs(), "request": {"centre": "alpha"}})
     assert [one["code"] for one in said["faults"]] == ["data-elsewhere"] and said["offers"] == []
+
+
+@pytest.mark.parametrize("data", [5, [{}], {"a": 1}, [1]])
+async def test_data_that_are_no_names_are_refused_in_words(api: RunApi, data: object) -> None:
+    body = {**_inputs(), "request": {"data": data}}
+    assert (await api("POST", "/apps/sums/estimate", json=body)).status_code < 500
+    answer = await api("POST", "/runs", json={"app": "sums", **body})
+    assert answer.status_code == 400, answer.text
 
 
 def _inputs() -> dict[str, Any]:

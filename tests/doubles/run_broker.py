@@ -87,7 +87,9 @@ class RunBroker:
             self.runs[identity]["state"] = data["report"]["state"]
             return 200, {"wanted": self.wanted} if self.wanted else {}
         if what == "resume":
-            self.runs[identity]["state"] = "starting"
+            # As the broker does: one that goes on already is told as it is.
+            if self.runs[identity].get("state") not in ("starting", "running"):
+                self.runs[identity] |= {"state": "starting", "session": data.get("session")}
             return 200, self.runs[identity]
         if what:
             self.files.setdefault(identity, {})[what.removeprefix("files/")] = body

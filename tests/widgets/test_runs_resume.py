@@ -59,6 +59,14 @@ def test_a_run_whose_process_was_killed_is_told_at_once_and_goes_on(broker: RunB
         assert states(failed) == ["done", "cancelled"]
         server.until(at, lambda _: broker.runs[run]["state"] == "failed")  # and the gateway knows
 
+        # Another session was quicker: its folder, and what that one writes there, are left alone.
+        kept = (server.home / ".perijove/runs" / run / "run.json").read_bytes()
+        broker.runs[run] |= {"state": "running", "session": "s-other"}
+        answer = server.ask("POST", f"{at}/resume")
+        assert answer.json()["error"] == "elsewhere"
+        assert (server.home / ".perijove/runs" / run / "run.json").read_bytes() == kept
+        broker.runs[run] |= {"state": "failed"}
+
         (home / "wait").unlink()
         answer = server.ask("POST", f"{at}/resume")
         assert answer.status_code == 202, answer.text
@@ -75,7 +83,7 @@ def test_a_run_whose_process_was_killed_is_told_at_once_and_goes_on(broker: RunB
     [
         (-9, "killed", "signal 9"),
         (137, "killed", "signal 9"),
-        (-11, "internal", "signal 11"),
+        (-11, "internal", "exit code -11"),
         (1, "internal", "exit code 1"),
     ],
 )

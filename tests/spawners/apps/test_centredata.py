@@ -44,8 +44,8 @@ def test_in_a_terminal_one_says_where_it_lies(tmp_path: Path) -> None:
     app = app_of(tmp_path)
     (tmp_path / "here.txt").write_text("b\na\n")
     words = ["apps", "run", str(app.folder), "--folder", str(tmp_path / "r"), "--json"]
-    done = CliRunner().invoke(main, [*words, "--dataset", f"lexicon={tmp_path / 'here.txt'}"])
+    done = CliRunner().invoke(main, [*words, "--dataset-at", f"lexicon={tmp_path / 'here.txt'}"])
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["results"]["tables"][0]["count"] == 2
-    wrong = CliRunner().invoke(main, [*words, "--dataset", "lexicon"])
+    wrong = CliRunner().invoke(main, [*words, "--dataset-at", "lexicon"])
     assert wrong.exit_code == 2 and "NAME=PATH" in wrong.output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -26,7 +27,10 @@ def fails(tmp_path: Path, body: str, memory: int = 4000) -> dict[str, Any]:
 
 
 def test_a_step_that_holds_more_than_it_declares_is_ended_and_says_so(tmp_path: Path) -> None:
-    found = fails(tmp_path, f"def steps(case): return [Step('one', Command([PY, '-c', {FILL!r}]), memory=200)]")
+    found = fails(
+        tmp_path, f"def steps(case): return [Step('one', Command([PY, '-c', {FILL!r}]), memory=200, retries=2)]"
+    )
+    assert json.loads((tmp_path / "run" / "state.json").read_text())["steps"][-1]["tries"] == 1, "it would be the same"
     assert "of memory and may have 200 MB" in found["message"]["en"]
     assert "上限为 200 MB" in found["message"]["zh"]
     assert "tell the app's authors" in found["advice"]["en"]

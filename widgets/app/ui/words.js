@@ -47,6 +47,8 @@ export function trouble(found, say) {
     case "signed-out": return _("You are signed out: load the page again to sign in.");
     case "broker-silent": case "no-gateway": return _("The gateway does not answer, so nothing was started. Try again in a minute.");
     case "busy": return _("As many runs as this session can carry are going on: wait for one to end.");
+    case "settling": return _("The end of this run is still being told to the gateway: try again in a moment.");
+    case "elsewhere": return _("This run goes on in another session: see its own page.");
     default: return found.message || _("It did not work ({code}). Load the page again; if that does not help, tell the operators this word.", { code: found.error });
   }
 }
