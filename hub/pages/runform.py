@@ -64,10 +64,16 @@ async def own_places(api: Api, app: Json, centres: Mapping[str, Json], language:
 
 
 def where_from(run: Json) -> str:
-    """The centre where the files of a run's inputs lie: where it was, unless one did not get there."""
-    waiting = [row for row in run.get("staging") or () if row.get("state") != "done"]
-    source = waiting[0].get("from") or {} if waiting else {}
-    return str(source.get("centre") or run.get("centre") or "")
+    """The centre where the files of a run's inputs lie: where it was, unless they did not get there.
+
+    "" where they lie at several: the gateway knows of each file where, and a single answer would override that.
+    """
+    here = str(run.get("centre") or "")
+    rows = run.get("staging") or ()
+    places = {
+        here if row.get("state") == "done" else str((row.get("from") or {}).get("centre") or here) for row in rows
+    }
+    return places.pop() if len(places) == 1 else "" if places else here
 
 
 async def form_values(

@@ -11,6 +11,7 @@ from pages import fakeapps
 from perijove.hub.pages.formats import Formats
 from perijove.hub.pages.languages import languages
 from perijove.hub.pages.runfigures import figure
+from perijove.hub.pages.runform import where_from
 from perijove.spawners.described import Text
 
 HOST = "http://gateway.test"
@@ -400,3 +401,14 @@ async def test_a_run_names_its_centre_and_queue_as_people_do(
     text = (await alice.get("runs/done")).text
     assert "<dt>Queue</dt><dd>Whole nodes</dd>" in text and "<dt>Centre</dt><dd>NSCC Tianjin</dd>" in text
     assert "整节点" in (await alice.get("runs/done?lang=zh")).text
+
+
+def test_where_ones_files_lie_is_one_centre_or_left_to_the_gateway() -> None:
+    def row(centre: str, state: str) -> dict[str, Any]:
+        return {"from": {"centre": centre}, "state": state}
+
+    assert where_from({"centre": "a"}) == "a"
+    assert where_from({"centre": "a", "staging": [row("b", "done")]}) == "a"
+    assert where_from({"centre": "a", "staging": [row("b", "failed"), row("b", "moving")]}) == "b"
+    assert where_from({"centre": "a", "staging": [row("b", "failed"), row("c", "failed")]}) == ""
+    assert where_from({"centre": "a", "staging": [row("b", "done"), row("b", "failed")]}) == ""
