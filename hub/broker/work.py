@@ -142,7 +142,7 @@ class Work:
         self.wake.set()
 
     def seen(self, job: JobStatus, asked: datetime, *, instead: bool = False) -> None:
-        """A listing asked for at `asked` said this of the job; `instead`: of another, in the place of one that is over."""
+        """A listing asked for at `asked` said this of the job; `instead`: of another, in place of one that is over."""
         self.absent, self.missing_since = 0, None
         if job.state is not JobState.ENDED:
             self.contact = asked
