@@ -12,7 +12,10 @@ import pytest_asyncio
 from broker.harness import Gateway, until
 from broker.test_api import Api
 from broker.test_ledger import CREDIT, HOUR, priced, ran_for
+from perijove.hub.ledger import books
+from perijove.hub.ledger.records import Holding, Subject
 from perijove.spawners.session import Stage
+from sqlalchemy import Connection
 
 OPTIONS = {"centre": "alpha", "cores": 2, "memory": "1G", "walltime": "1h"}
 
@@ -222,3 +225,38 @@ async def test_an_operator_decides_what_nobody_knows(gateway: Gateway, api: Api)
     assert (decided["state"], decided["charged"]) == ("settled", CREDIT)
     assert (await ok(api, "GET", "/holds", "t-root"))["holds"] == []
     assert (await api("POST", "/holds/session/none/decision", "t-root", json={"charge": 0})).status_code == 404
+
+
+async def test_an_operator_corrects_what_was_settled(gateway: Gateway, api: Api) -> None:
+    view = await ok(api, "POST", "/sessions", json={"options": OPTIONS})
+    await ran_for(gateway, await gateway.at(view["id"], Stage.READY), HOUR)
+    path = f"/holds/session/{view['id']}/decision"
+    for charge in (CREDIT // 2, CREDIT // 2, 0, 3 * CREDIT):
+        told = await ok(api, "POST", path, "t-root", json={"charge": charge, "note": "the centre erred"})
+        assert (told["state"], told["charged"]) == ("settled", charge)
+    (mine,) = (await ok(api, "GET", "/budgets"))["budgets"]
+    assert (mine["available"], mine["spent"], mine["held"]) == (997 * CREDIT, 3 * CREDIT, 0)
+    entries = (await ok(api, "GET", "/budgets/person:ada/entries"))["entries"]
+    made = [(one["by"], one["note"], one["charged"]) for one in entries if one["kind"] == "adjust"]
+    assert [charged for *_, charged in made] == [3 * CREDIT, -CREDIT // 2, CREDIT // 2 - 2 * CREDIT]
+    assert {one[:2] for one in made} == {("root", "the centre erred")}
+    assert (await api("POST", path, json={"charge": 0})).status_code == 403
+    assert await gateway.broker.parts.database.read(books.check) == []
+
+
+async def test_a_decision_on_workers_says_what_they_cost_in_all(gateway: Gateway, api: Api) -> None:
+    broker = gateway.broker
+    await ok(api, "GET", "/budgets")
+    about, now = Subject("workers", "w" * 13), broker.parts.clock()
+
+    def work(c: Connection) -> None:
+        books.hold(c, about, Holding("person:ada", "ada", "alpha", "cpu", CREDIT, 4 * CREDIT, None, count=2), now)
+        books.settle(c, about, "1", CREDIT, now, evidence={})
+        books.undecide(c, about, now, "it vanished")
+
+    await broker.parts.database.write(work)
+    path = f"/holds/workers/{about.id}/decision"
+    assert (await api("POST", path, "t-root", json={"charge": CREDIT // 2})).status_code == 409
+    for _ in range(2):
+        told = await ok(api, "POST", path, "t-root", json={"charge": 3 * CREDIT})
+        assert (told["state"], told["charged"], told["open"]) == ("settled", 3 * CREDIT, 0)
