@@ -18,7 +18,7 @@ from perijove.hub.ledger.holding import one_hold
 from perijove.hub.ledger.records import Balance, Hold, Subject
 from perijove.hub.ledger.tables import holds, ledger_accounts, ledger_entries, refusals
 from perijove.hub.limits import LedgerSettings
-from perijove.spawners.centre import Warm
+from perijove.spawners.centre import Price, Warm
 from perijove.spawners.job import Reason
 from perijove.spawners.request import BadRequest
 from perijove.spawners.session import Stage
@@ -374,6 +374,23 @@ async def test_workers_for_which_there_is_not_the_money_are_refused_and_none_is_
     await sound(gateway)
 
 
+async def test_what_no_books_can_hold_is_refused_in_words_for_a_session_and_for_workers(gateway: Gateway) -> None:
+    priced(gateway, enforce=False)
+    world = World(gateway)
+    (queue,) = gateway.centre.described.queues
+    dear = queue.model_copy(update={"price": Price(core_hour=100_000_000)})
+    gateway.centre.described = gateway.centre.described.model_copy(update={"queues": (dear,)})
+    await world.begin(cores=1, walltime="1h")
+    with pytest.raises(Refusal) as caught:
+        await world.ask(20)
+    assert (caught.value.code, caught.value.status) == ("too-dear", 400)
+    assert await world.desk.clusters.batches(world.id) == []
+    with pytest.raises(Refusal) as caught:
+        await gateway.open(server="b", cores=64, walltime="1h")
+    assert caught.value.code == "too-dear"
+    assert await count(gateway, holds) == 1
+
+
 async def test_a_warm_session_is_its_persons_cost_only_from_when_they_took_it_over(gateway: Gateway) -> None:
     priced(gateway)
     described = gateway.centre.described
@@ -519,7 +536,7 @@ async def test_only_members_spend_a_project_and_no_more_than_their_limit(gateway
         ("eve", "a", "project:sea", 1, "not-member"),
         ("bob", "b", "project:sea", 3, "budget-limit"),
         ("bob", "c", "person:ada", 1, "not-member"),
-        ("bob", "d", "project:none", 1, "no-budget"),
+        ("bob", "d", "project:none", 1, "not-member"),
     ):
         with pytest.raises(Refusal) as caught:
             await gateway.open(who, server, budget=budget, walltime=f"{hours}h")
