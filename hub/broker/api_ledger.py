@@ -18,17 +18,18 @@ from perijove.hub.broker.auth import Caller
 from perijove.hub.broker.broker import Broker
 from perijove.hub.broker.demand import demand
 from perijove.hub.broker.errors import Refusal
+from perijove.hub.broker.typed import LARGEST, Moment, Text
 from perijove.hub.broker.views import iso
 from perijove.hub.ledger import books, budgets, prices, statements
 from perijove.hub.ledger.holding import one_hold, undecided
 from perijove.hub.ledger.records import MOST, Hold, Subject
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection
 
 Person = Callable[[Request], Awaitable[Caller]]
 Format = Literal["json", "csv"]
-Since = Annotated[AwareDatetime | None, Query(description="from then on")]
-Until = Annotated[AwareDatetime | None, Query(description="before then")]
+Since = Annotated[Moment | None, Query(description="from then on")]
+Until = Annotated[Moment | None, Query(description="before then")]
 By = Literal["day", "centre", "queue", "person", "budget"]
 #: Entries in one table for a spreadsheet; days that demand looks back where nothing is said.
 MOST_ROWS, DAYS = 100_000, 30
@@ -39,7 +40,7 @@ class Decision(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     charge: int = Field(ge=0, le=MOST, description="micro-credits that it cost in all")
-    note: str = Field(default="", max_length=500, description="why; it stands in the books")
+    note: Text = Field(default="", max_length=500, description="why; it stands in the books")
 
 
 def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one function per address
@@ -76,7 +77,7 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
         centre: str | None = None,
         since: Since = None,
         until: Until = None,
-        cursor: int | None = None,
+        cursor: Annotated[int | None, Query(ge=0, le=LARGEST)] = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
         format: Format = "json",
     ) -> Any:

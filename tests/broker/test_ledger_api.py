@@ -260,3 +260,35 @@ async def test_a_decision_on_workers_says_what_they_cost_in_all(gateway: Gateway
     for _ in range(2):
         told = await ok(api, "POST", path, "t-root", json={"charge": 3 * CREDIT})
         assert (told["state"], told["charged"], told["open"]) == ("settled", 3 * CREDIT, 0)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", f"/budgets/person:ada/entries?cursor={2**63}", None),
+        ("GET", "/budgets/person:ada/entries?cursor=-1", None),
+        ("GET", "/usage?since=0001-01-01T00:00:00%2B14:00", None),
+        ("GET", "/owed?until=9999-12-31T23:59:59-12:00", None),
+        ("GET", "/demand?until=0001-01-01T00:00:00Z", None),
+        ("POST", "/reconciliations/alpha?day=0001-01-01", {}),
+        ("POST", "/reconciliations/alpha?day=9999-12-31", {}),
+        ("POST", "/projects", {"slug": "ice", "title": "a\0b"}),
+        ("POST", "/projects", {"slug": "ice", "manager": "a\0b"}),
+        ("POST", "/projects/sea/members", {"person": "a\x01"}),
+        ("PUT", "/projects/sea/limits", {"limit": 1, "person": "a\0", "centre": "alpha"}),
+        ("POST", "/budgets/project:sea/grants", {"amount": 1, "note": "\0"}),
+        ("POST", "/budgets/project:sea/grants", {"amount": 1, "ends": "9999-12-31T23:59:59-12:00"}),
+        ("POST", "/holds/session/none/decision", {"charge": 0, "note": "\x1b[31m"}),
+    ],
+)
+async def test_what_nothing_can_be_done_with_is_a_bad_request(api: Api, method: str, path: str, body: Any) -> None:
+    await sea(api)
+    answer = await api(method, path, "t-root", **({} if body is None else {"json": body}))
+    assert answer.status_code == 400, answer.text
+
+
+async def test_a_limit_is_at_a_centre_that_is_described(api: Api) -> None:
+    await sea(api)
+    answer = await api("PUT", "/projects/sea/limits", "t-root", json={"limit": 1, "centre": "nowhere"})
+    assert (answer.status_code, answer.json()["error"]) == (404, "no-centre")
+    await ok(api, "PUT", "/projects/sea/limits", "t-root", json={"limit": 1, "centre": "alpha"})
