@@ -16,15 +16,16 @@ from perijove.hub.broker.auth import Caller
 from perijove.hub.broker.broker import Broker
 from perijove.hub.broker.errors import Refusal
 from perijove.hub.broker.moneyrefusals import refusal
+from perijove.hub.broker.typed import Moment, Text
 from perijove.hub.ledger import books, budgets
 from perijove.hub.ledger.budgets import Budget
 from perijove.hub.ledger.records import MOST, LedgerError
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection
 
 T = TypeVar("T")
 Person = Callable[[Request], Awaitable[Caller]]
-Name = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\s/%]+$")]
+Name = Annotated[Text, Field(min_length=1, max_length=255, pattern=r"^[^\s/%]+$")]
 Role = Literal["manager", "member"]
 Limit = Annotated[int | None, Field(ge=0, le=MOST, description="micro-credits on hold and spent; none: no limit")]
 
@@ -37,7 +38,7 @@ class NewProject(_Body):
     """A project, or a course."""
 
     slug: str = Field(pattern=r"^[a-z][a-z0-9-]{0,31}$", description="its name in links and keys")
-    title: str = Field(default="", max_length=200, description="what people read")
+    title: Text = Field(default="", max_length=200, description="what people read")
     manager: Name | None = Field(default=None, description="who manages it; none: whoever asks")
     kind: Literal["project", "course"] = "project"
 
@@ -54,7 +55,7 @@ class NewLimit(_Body):
     """The most that somebody, or all at a centre, may spend."""
 
     limit: Limit
-    person: str = Field(default="", max_length=255, description='whose; "" is all together, at a centre')
+    person: Text = Field(default="", max_length=255, description='whose; "" is all together, at a centre')
     centre: str = Field(default="", max_length=32, description='where; "" is anywhere')
 
 
@@ -62,10 +63,10 @@ class NewGrant(_Body):
     """Money for a budget."""
 
     amount: int = Field(gt=0, le=MOST, description="micro-credits")
-    starts: AwareDatetime | None = Field(default=None, description="when it can be spent from; none: now")
-    ends: AwareDatetime | None = Field(default=None, description="until when; none: for ever")
-    note: str = Field(default="", max_length=500, description="what it is for; people read it")
-    key: str | None = Field(default=None, max_length=64, description="names the grant: repeated, it is given once")
+    starts: Moment | None = Field(default=None, description="when it can be spent from; none: now")
+    ends: Moment | None = Field(default=None, description="until when; none: for ever")
+    note: Text = Field(default="", max_length=500, description="what it is for; people read it")
+    key: Text | None = Field(default=None, max_length=64, description="names the grant: repeated, it is given once")
 
 
 def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one function per address
@@ -191,6 +192,8 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
     @routes.put("/projects/{slug}/limits")
     async def limit(slug: str, body: NewLimit, who: Who) -> dict[str, Any]:
         """Say the most that a member may spend, anywhere or at a centre, or all members together at a centre."""
+        if body.centre and body.centre not in broker.parts.centres:
+            raise Refusal(404, "no-centre", f"there is no centre {body.centre!r}")
 
         def work(c: Connection) -> dict[str, Any]:
             key = managed(c, slug, who)

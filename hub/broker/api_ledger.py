@@ -18,17 +18,18 @@ from perijove.hub.broker.auth import Caller
 from perijove.hub.broker.broker import Broker
 from perijove.hub.broker.demand import demand
 from perijove.hub.broker.errors import Refusal
+from perijove.hub.broker.typed import LARGEST, Moment, Text
 from perijove.hub.broker.views import iso
 from perijove.hub.ledger import books, budgets, prices, statements
-from perijove.hub.ledger.holding import undecided
-from perijove.hub.ledger.records import MOST, Subject
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from perijove.hub.ledger.holding import one_hold, undecided
+from perijove.hub.ledger.records import MOST, Hold, Subject
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection
 
 Person = Callable[[Request], Awaitable[Caller]]
 Format = Literal["json", "csv"]
-Since = Annotated[AwareDatetime | None, Query(description="from then on")]
-Until = Annotated[AwareDatetime | None, Query(description="before then")]
+Since = Annotated[Moment | None, Query(description="from then on")]
+Until = Annotated[Moment | None, Query(description="before then")]
 By = Literal["day", "centre", "queue", "person", "budget"]
 #: Entries in one table for a spreadsheet; days that demand looks back where nothing is said.
 MOST_ROWS, DAYS = 100_000, 30
@@ -38,8 +39,8 @@ class Decision(BaseModel):
     """What an operator says that something has cost."""
 
     model_config = ConfigDict(extra="forbid")
-    charge: int = Field(ge=0, le=MOST, description="micro-credits, at most what is on hold")
-    note: str = Field(default="", max_length=500, description="why; it stands in the books")
+    charge: int = Field(ge=0, le=MOST, description="micro-credits that it cost in all")
+    note: Text = Field(default="", max_length=500, description="why; it stands in the books")
 
 
 def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one function per address
@@ -76,7 +77,7 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
         centre: str | None = None,
         since: Since = None,
         until: Until = None,
-        cursor: int | None = None,
+        cursor: Annotated[int | None, Query(ge=0, le=LARGEST)] = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
         format: Format = "json",
     ) -> Any:
@@ -156,11 +157,11 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
 
     @routes.post("/holds/{kind}/{subject}/decision")
     async def decide(kind: Literal["session", "workers", "warm"], subject: str, body: Decision, who: Operator) -> Any:
-        """Say what something has cost that nobody knows; the rest goes back. Again it changes nothing. Operators."""
+        """Say what something cost in all, or correct what is settled. Again it changes nothing. Operators."""
 
         def work(c: Connection) -> dict[str, Any]:
             about = Subject(kind, subject[:64])
-            return budgetviews.hold(books.decide(c, about, body.charge, who.name, clock(), body.note))
+            return budgetviews.hold(_decided(c, about, body.charge, who.name, clock(), body.note))
 
         try:
             return await database.write(work)
@@ -170,6 +171,20 @@ def router(broker: Broker, person: Person) -> APIRouter:  # noqa: PLR0915 - one 
             raise Refusal(409, "not-undecided", str(error)) from None
 
     return routes
+
+
+def _decided(c: Connection, about: Subject, charge: int, by: str, now: datetime, note: str) -> Hold:
+    """An operator says what something has cost in all, whether that is open or was settled to something else.
+
+    Raises:
+        LookupError, ValueError: as `books.decide` and `books.adjust`.
+    """
+    found = one_hold(c, about)
+    if found is not None and found.state == "settled":
+        return books.adjust(c, about, charge, by, now, note)
+    # Tasks that are settled already have cost their part of it.
+    before = found.charged + found.absorbed if found is not None else 0
+    return books.decide(c, about, charge - before, by, now, note)
 
 
 def table(rows: Sequence[Any], columns: Sequence[str], name: str) -> Response:

@@ -2,7 +2,7 @@
 
 # No postponed annotations here: FastAPI could not resolve `Operator`, which each router makes for itself.
 from collections.abc import Awaitable, Callable
-from datetime import UTC, date, timedelta
+from datetime import UTC, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -11,6 +11,7 @@ from perijove.hub.broker.auth import Caller
 from perijove.hub.broker.broker import Broker
 from perijove.hub.broker.errors import Refusal
 from perijove.hub.broker.reconciling import NotKept
+from perijove.hub.broker.typed import Day
 
 Person = Callable[[Request], Awaitable[Caller]]
 
@@ -41,7 +42,7 @@ def router(broker: Broker, person: Person) -> APIRouter:
         return {"reconciliations": await database.read(lambda c: reports.listing(c, centre, limit))}
 
     @routes.post("/reconciliations/{centre}")
-    async def run(centre: str, who: Operator, day: date | None = None) -> Any:
+    async def run(centre: str, who: Operator, day: Day | None = None) -> Any:
         """Reconcile a day (UTC) of a centre now, the day before if none is named; the report. Operators."""
         if centre not in broker.parts.centres:
             raise Refusal(404, "no-centre", f"there is no centre {centre[:40]!r}")

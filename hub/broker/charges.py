@@ -15,6 +15,10 @@ from perijove.spawners.job import JobStatus
 if TYPE_CHECKING:
     from perijove.hub.broker.records import Record
 
+#: So long may nothing be known of a job that then turns out to be gone: it is charged until that was seen. Beyond it
+#: nobody knows when it ended, and so not what it cost.
+UNSEEN = timedelta(minutes=5)
+
 
 def span_of(begun: datetime | None, taken: datetime | None, end: datetime) -> timedelta:
     """How long a session is charged for: what was kept warm before it was `taken` over is not its person's cost."""
@@ -24,6 +28,14 @@ def span_of(begun: datetime | None, taken: datetime | None, end: datetime) -> ti
 def of_session(record: Record, hourly: int, now: datetime) -> int:
     """What a session has cost so far."""
     return charge(hourly, span_of(record.started, record.taken, record.ended or now))
+
+
+def unseen(begun: datetime | None, seen: datetime | None, now: datetime) -> bool:
+    """Of a job that is gone without a word: it had begun, and was last seen too long ago to say when it ended.
+
+    `seen` None: not by this process, so that its beginning is the last that is known of it.
+    """
+    return begun is not None and now - (seen or begun) > UNSEEN
 
 
 def times(job: JobStatus | None, begun: datetime | None, cores: int, now: datetime) -> tuple[datetime | None, datetime]:
@@ -42,4 +54,4 @@ def times(job: JobStatus | None, begun: datetime | None, cores: int, now: dateti
     return begun, end if begun is None else max(begun, end)
 
 
-__all__ = ["charge", "of_session", "span_of", "times"]
+__all__ = ["UNSEEN", "charge", "of_session", "span_of", "times", "unseen"]

@@ -127,7 +127,7 @@ class ClusterKeeper:
     ) -> set[str]:
         job, job_id = desk.batch.job, _id_of(desk, listed)
         if job_id is not None:
-            work.seen(desk, {one.task or 1: one for one in listed if one.job_id == job_id}, job_id)
+            work.seen(desk, {one.task or 1: one for one in listed if one.job_id == job_id}, job_id, listing.begun)
         if job.job_id is None:
             if job_id is None and job.created <= listing.begun:
                 work.missing(desk, [WHOLE], listing.begun)
@@ -138,7 +138,7 @@ class ClusterKeeper:
         lacking = {worker.task for worker in desk.batch.going} - there
         ended = {task: one for task, one in past.get(job.job_id, {}).items() if task in lacking}
         if ended:
-            work.seen(desk, ended, job.job_id)
+            work.seen(desk, ended, job.job_id, listing.begun)
         lacking -= set(ended)
         if not lacking:
             return set()

@@ -142,9 +142,9 @@ class ClusterWork:
         self.stale = True
         self.wake.set()
 
-    def seen(self, desk: Desk, jobs: Mapping[int, JobStatus], job_id: str) -> None:
-        """The batch system said this of tasks of a job."""
-        if desk.seen(jobs, job_id):
+    def seen(self, desk: Desk, jobs: Mapping[int, JobStatus], job_id: str, asked: datetime) -> None:
+        """A listing that was asked for at `asked` said this of tasks of a job."""
+        if desk.seen(jobs, job_id, asked):
             self.wake.set()
 
     def missing(self, desk: Desk, tasks: Collection[int], asked: datetime) -> None:

@@ -36,8 +36,13 @@ LAST, LAST_PART = timedelta(minutes=3), 0.2
 _FAILED = (TunnelError, LinkError, OSError, TimeoutError)
 
 
-async def finish(work: Work, outcome: Reason, *, detail: str = "", job: JobStatus | None = None) -> None:
-    """There is evidence that the session's job is over (or never was): write down how it ended."""
+async def finish(
+    work: Work, outcome: Reason, *, detail: str = "", job: JobStatus | None = None, unseen: bool = False
+) -> None:
+    """There is evidence that the session's job is over (or never was): write down how it ended.
+
+    `unseen`: its end was not seen for so long that nobody can say when it came, whatever it is called.
+    """
     record, tail = work.record, ""
     if record.attempt:
         tail = await _tail(work)
@@ -51,7 +56,9 @@ async def finish(work: Work, outcome: Reason, *, detail: str = "", job: JobStatu
         outcome, detail = Reason.WALLTIME, ""
     final = Reason.CANCELLED if asked and outcome in (Reason.FAILED, Reason.COMPLETED, Reason.OTHER) else outcome
     await work.context.reach("ending")
-    await work.change(transitions.ended(final, work.context.clock(), detail=detail, tail=tail, job=job))
+    unknown = job is None and (unseen or final is Reason.OTHER)
+    now = work.context.clock()
+    await work.change(transitions.ended(final, now, detail=detail, tail=tail, job=job, unknown=unknown))
     work.context.learn(work.record)
     if work.tunnel is not None:
         with contextlib.suppress(*_FAILED):

@@ -247,7 +247,7 @@ class Keeper:
             job = of_record(jobs.get(work.record.id, ()), work.record)
             if job is not None:
                 gathering.listed(self.context, self.memory, work.record, job, listing)
-                work.seen(job)
+                work.seen(job, listing.begun)
             elif work.record.created > listing.begun:
                 continue
             elif (job_id := work.record.job_id) is None:
@@ -255,7 +255,7 @@ class Keeper:
             elif ended := past.get(job_id):
                 # Another job of the same name came of a submission that was answered late: it takes its place.
                 others = [other for other in jobs.get(work.record.id, ()) if other.state is not JobState.ENDED]
-                work.seen(others[0] if others else ended, instead=bool(others))
+                work.seen(others[0] if others else ended, listing.begun, instead=bool(others))
             elif work.record.submitted is None or work.record.submitted < listing.begun:
                 vanished.add(job_id)
                 if job_id in asked:

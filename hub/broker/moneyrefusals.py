@@ -12,7 +12,7 @@ from typing import Any
 from perijove.hub.broker.errors import Refusal
 from perijove.hub.broker.views import fault_view
 from perijove.hub.ledger.budgets import LastManager, Taken
-from perijove.hub.ledger.records import Closed, Insufficient, LedgerError, LimitReached, NoBudget, NotMember
+from perijove.hub.ledger.records import Closed, Insufficient, LedgerError, LimitReached, NoBudget, NotMember, TooDear
 from perijove.spawners.request import Fault
 from perijove.spawners.units import credits_text
 
@@ -35,8 +35,12 @@ def refusal(error: LedgerError) -> Refusal:  # noqa: PLR0911 - one for each
             return _of(Refusal(409, "budget-closed", words), {"budget": error.budget})
         case NoBudget():
             return _of(Refusal(404, "no-budget", "there is no such budget"), {"budget": error.budget})
+        case TooDear():
+            most, needed = credits_text(error.most), credits_text(error.needed)
+            words = f"this may cost up to {needed} credits, and no more than {most} can be on hold for one thing"
+            return _of(Refusal(400, "too-dear", words), _values(error, "budget", "needed", "most"))
         case Taken():
-            words = "there is a project of this name already; choose another one"
+            words = "there is a project or a course of this name already; choose another one"
             return _of(Refusal(409, "project-exists", words), {"budget": error.budget})
         case LastManager():
             words = f"{error.person} is the last who manages {error.budget}: name another manager first"

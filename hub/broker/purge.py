@@ -1,9 +1,10 @@
 """What ended long ago is removed from the store: first the events and the log's last lines, later the session itself.
 
-Only sessions for which nothing is left to be done, oldest first, so many in one transaction, so that nobody waits long
-for the store. What is to go is looked for in a read, so that a round that finds nothing costs the writer nothing. The
-books are kept for ever. Runs of apps are not removed here: they are their owners' results, and kept until these remove
-them. Several brokers on one store may do so at the same time: what one has removed, the other does not find.
+Only sessions for which nothing is left to be done, and of which everybody knows what they cost, oldest first, so many
+in one transaction, so that nobody waits long for the store. What is to go is looked for in a read, so that a round that
+finds nothing costs the writer nothing. The books are kept for ever. Runs of apps are not removed here: they are their
+owners' results, and kept until these remove them. Several brokers on one store may do so at the same time: what one has
+removed, the other does not find.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from functools import partial
 from perijove.hub.broker.database import Database
 from perijove.hub.broker.sessions import Clock
 from perijove.hub.broker.store import clusters, events, sessions, worker_jobs, workers
-from perijove.hub.ledger.tables import refusals
+from perijove.hub.ledger.tables import holds, refusals
 from perijove.hub.limits import Retention
 from perijove.spawners.session import Stage
-from sqlalchemy import ColumnElement, Connection, delete, select, update
+from sqlalchemy import ColumnElement, Connection, Select, delete, select, update
 
 #: Sessions in one transaction.
 TOGETHER = 100
@@ -39,7 +40,10 @@ class Purge:
         if self.retention.sessions:
             await self._clusters()
             await self._refusals()
-        gone = await self._all(self._before(self.retention.sessions), _remove) if self.retention.sessions else 0
+        gone = 0
+        if self.retention.sessions:
+            old = self._before(self.retention.sessions) & sessions.c.id.not_in(_unsettled("session", "warm"))
+            gone = await self._all(old, _remove)
         # A session whose events are gone has no last one: so each is found once.
         has_more = (sessions.c.last_event != 0) | (sessions.c.log_tail != "")
         if not self.retention.events:
@@ -49,7 +53,9 @@ class Purge:
     async def _clusters(self) -> None:
         """Clusters are kept as long as sessions, with their worker jobs and workers."""
         old = clusters.c.ended < self.clock() - timedelta(days=self.retention.sessions)
-        query = select(clusters.c.id).where(old, clusters.c.forgotten).order_by(clusters.c.ended).limit(self.together)
+        kept = select(worker_jobs.c.cluster).where(worker_jobs.c.id.in_(_unsettled("workers")))
+        over = clusters.c.forgotten & clusters.c.id.not_in(kept)
+        query = select(clusters.c.id).where(old, over).order_by(clusters.c.ended).limit(self.together)
         while ids := await self.database.read(lambda c: list(c.scalars(query))):
             await self.database.write(partial(_remove_clusters, ids=ids))
 
@@ -71,6 +77,11 @@ class Purge:
             await self.database.write(partial(work, ids=ids))
             total += len(ids)
         return total
+
+
+def _unsettled(*kinds: str) -> Select[tuple[str]]:
+    """What money is still on hold for: reconciling it needs to know whose job it was."""
+    return select(holds.c.subject).where(holds.c.kind.in_(kinds), holds.c.state != "settled")
 
 
 def _remove(c: Connection, ids: list[str]) -> None:

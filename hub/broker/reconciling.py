@@ -9,7 +9,7 @@ where people's jobs are hidden from each other, as each account that ran jobs in
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -36,8 +36,16 @@ log = logging.getLogger(__name__)
 ACCOUNTING = "accounting"
 #: Two clocks may differ by so much at midnight; so long is waited after a failure, and before a look at the undecided.
 BESIDE, AGAIN = timedelta(minutes=10), timedelta(hours=1)
+#: So far back is looked for what is undecided, lest a centre is asked for months of jobs every hour.
+BACK = timedelta(days=7)
+#: A centre's accounting was not to be had.
+FAILURES = (LinkError, BatchError, TimeoutError)
 #: Seconds for one call of the launcher.
 SECONDS = 120.0
+
+
+#: Our side, the centre's, and every difference, in a transaction.
+Compared = Callable[[Connection], tuple[reports.Mine, Accounting, list[Difference]]]
 
 
 class NotKept(Exception):
@@ -52,27 +60,61 @@ class Reconciling:
         self._tried: dict[str, datetime] = {}
 
     async def round(self) -> None:
-        """Make the reports that are due: of yesterday, and of today where something is undecided."""
-        parts = self.broker.parts
-        if parts.ledger.reconcile == "off":
+        """Make the reports that are due, of yesterday; and look for what is undecided."""
+        if self.broker.parts.ledger.reconcile == "off":
             return
         for name, keeper in list(self.broker.keepers.items()):
             if not keeper.held:
                 continue
-            now = parts.clock()
-            yesterday = now.astimezone(UTC).date() - timedelta(days=1)
-            if not await parts.database.read(partial(reports.done, centre=name, day=yesterday, now=now, again=AGAIN)):
-                await self.run(name, yesterday)
-            await self._undecided(name, now)
+            try:
+                await self._centre(name, keeper)
+            except NotKept:
+                continue  # another broker has it now
+            except Exception:
+                # Whatever is wrong with one centre's accounts, the others are reconciled.
+                log.exception("%s could not be reconciled", name)
 
-    async def _undecided(self, centre: str, now: datetime) -> None:
-        oldest = await self.broker.parts.database.read(lambda c: reports.oldest_undecided(c, centre))
-        if oldest is not None and self._tried.get(centre, now - AGAIN) <= now - AGAIN:
-            self._tried[centre] = now
-            await self.run(centre, now.astimezone(UTC).date(), since=oldest)
+    async def _centre(self, name: str, keeper: Keeper) -> None:
+        parts = self.broker.parts
+        now = parts.clock()
+        yesterday = now.astimezone(UTC).date() - timedelta(days=1)
+        if not await parts.database.read(partial(reports.done, centre=name, day=yesterday, now=now, again=AGAIN)):
+            await self.run(name, yesterday)
+        if self._tried.get(name, now - AGAIN) <= now - AGAIN:
+            self._tried[name] = now
+            await self._undecided(keeper, now)
 
-    async def run(self, centre: str, day: date, since: datetime | None = None) -> int:
-        """Reconcile a day (UTC) of a centre, or from `since` until its end; the number of the report, failed or not.
+    async def _undecided(self, keeper: Keeper, now: datetime) -> None:
+        """Settle what is undecided, of the last days; there is a report of it if there is something to report."""
+        parts, centre = self.broker.parts, keeper.context.centre.id
+        oldest = await parts.database.read(lambda c: reports.oldest_undecided(c, centre))
+        if oldest is None:
+            return
+        day = now.astimezone(UTC).date()
+        window = Window(max(oldest, now - BACK), datetime.combine(day, time(), UTC) + timedelta(days=1))
+        ours = await parts.database.read(lambda c: reports.mine(c, centre, window.since, window.until))
+        if not any(one.undecided for one in ours.jobs):
+            return
+        try:
+            compared = await self._compared(keeper, window)
+        except FAILURES as error:
+            log.warning("%s: what is undecided could not be looked for: %s", centre, error or "no answer in time")
+            return
+
+        def work(c: Connection) -> None:
+            at = parts.clock()
+            _, theirs, found = compared(c)
+            noted = [(one, ACCOUNTING) for one in found if _settle(c, one, at)]
+            if noted:
+                number = reports.begin(c, centre, day, at)
+                reports.note(c, number, noted, at)
+                state = reports.SOUND if theirs.complete else reports.PARTIAL
+                reports.finish(c, number, at, state, theirs.source, len(noted), len(noted))
+
+        await parts.database.write(work)
+
+    async def run(self, centre: str, day: date) -> int:
+        """Reconcile a day (UTC) of a centre; the number of the report, failed or not.
 
         Raises:
             NotKept.
@@ -82,29 +124,26 @@ class Reconciling:
             raise NotKept(centre)
         parts = self.broker.parts
         begin = datetime.combine(day, time(), UTC)
-        window = Window(min(begin, since or begin), begin + timedelta(days=1))
         number = await parts.database.write(lambda c: reports.begin(c, centre, day, parts.clock()))
         try:
-            await self._report(keeper, window, number)
-        except (LinkError, BatchError, TimeoutError) as error:
+            await self._report(keeper, Window(begin, begin + timedelta(days=1)), number)
+            return number
+        except FAILURES as error:
             words = str(error) or "the centre did not answer in time"
             log.warning("%s: %s could not be reconciled: %s", centre, day, words)
-            await parts.database.write(lambda c: reports.finish(c, number, parts.clock(), reports.FAILED, words))
+        except Exception as error:
+            words = f"an unexpected fault ({type(error).__name__}); the broker's log has more"
+            log.exception("%s: %s could not be reconciled", centre, day)
+        await parts.database.write(lambda c: reports.finish(c, number, parts.clock(), reports.FAILED, words))
         return number
 
     async def _report(self, keeper: Keeper, window: Window, number: int) -> None:
-        parts, centre = self.broker.parts, keeper.context.centre.id
-        wide = Window(window.since - BESIDE, window.until + BESIDE)
-        ours = await parts.database.read(lambda c: reports.mine(c, centre, wide.since, wide.until))
-        theirs = await self._asked(keeper, wide, ours.accounts)
-        tag = self.broker.tag
+        parts = self.broker.parts
+        compared = await self._compared(keeper, window)
 
         def work(c: Connection) -> None:
             now = parts.clock()
-            mine = reports.mine(c, centre, wide.since, wide.until)  # as it is now, in the transaction that settles
-            named = [name for job in theirs.jobs if (name := session_of(job.name, tag))]
-            known = reports.known(c, named)
-            found = compare(mine.jobs, theirs, window, lambda name: session_of(name, tag), known)
+            mine, theirs, found = compared(c)
             noted = [(one, ACCOUNTING if _settle(c, one, now) else None) for one in found]
             reports.note(c, number, noted, now)
             counts = [sum(window.has(one.ended) for one in side) for side in (mine.jobs, theirs.jobs)]
@@ -114,6 +153,24 @@ class Reconciling:
             reports.finish(c, number, now, state, words, counts[0], counts[1])
 
         await parts.database.write(work)
+
+    async def _compared(self, keeper: Keeper, window: Window) -> Compared:
+        """Asks the centre for its accounting; what compares it, in the transaction that settles, with ours as it is.
+
+        Raises:
+            LinkError, BatchError, TimeoutError.
+        """
+        tag, centre = self.broker.tag, keeper.context.centre.id
+        wide = Window(window.since - BESIDE, window.until + BESIDE)
+        ours = await self.broker.parts.database.read(lambda c: reports.mine(c, centre, wide.since, wide.until))
+        theirs = await self._asked(keeper, wide, ours.accounts)
+
+        def compared(c: Connection) -> tuple[reports.Mine, Accounting, list[Difference]]:
+            mine = reports.mine(c, centre, wide.since, wide.until)
+            known = reports.known(c, [name for job in theirs.jobs if (name := session_of(job.name, tag))])
+            return mine, theirs, compare(mine.jobs, theirs, window, lambda name: session_of(name, tag), known)
+
+        return compared
 
     async def _asked(self, keeper: Keeper, wide: Window, accounts: Sequence[Account]) -> Accounting:
         """The centre's accounting.

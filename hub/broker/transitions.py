@@ -239,9 +239,15 @@ def gave_up(detail: str, now: datetime) -> Transition:
 
 
 def ended(
-    outcome: Reason, now: datetime, *, detail: str = "", tail: str = "", job: JobStatus | None = None
+    outcome: Reason,
+    now: datetime,
+    *,
+    detail: str = "",
+    tail: str = "",
+    job: JobStatus | None = None,
+    unknown: bool = False,
 ) -> Transition:
-    """Positive evidence of the end. An outcome that was decided before (policy) stays."""
+    """Positive evidence of the end; `unknown`: nobody says when it came. An outcome decided before (policy) stays."""
 
     def to(record: Record) -> Change | None:
         if record.stage is Stage.ENDED:
@@ -256,8 +262,7 @@ def ended(
         values["forgotten"] = record.attempt == 0
         if job is not None:
             values |= {"exit_code": job.exit_code, "core_seconds": job.core_seconds, "raw_reason": job.raw[:200]}
-        vanished = job is None and outcome is Reason.OTHER
-        return Change(values, (News.of("ended", outcome=final, detail=why[:500]),), unknown=vanished)
+        return Change(values, (News.of("ended", outcome=final, detail=why[:500]),), unknown=unknown)
 
     return to
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from perijove.hub.broker import ending, submission, transitions
+from perijove.hub.broker.charges import unseen
 from perijove.spawners.job import JobState, JobStatus, Reason
 from perijove.spawners.session import Stage
 
@@ -82,6 +83,7 @@ async def _gone(work: Work) -> None:
     """The job is neither listed nor known to the history. Evidence enough, after a while, that it is over."""
     timing, record, now = work.context.timing, work.record, work.context.clock()
     if work.tunnel is not None and work.tunnel.up:
+        work.contact = now
         work.absent, work.missing_since = 0, None  # the agent lives: the batch system errs
         return
     if record.stage is Stage.ENDING and record.asked_at and work.cancelled:
@@ -97,6 +99,8 @@ async def _gone(work: Work) -> None:
     if enough:
         asked = record.stage is Stage.ENDING
         words = "" if asked else "the batch system does not know the job any more and does not say how it ended"
-        await ending.finish(work, Reason.CANCELLED if asked else Reason.OTHER, detail=words)
+        outcome = Reason.CANCELLED if asked else Reason.OTHER
+        long_ago = unseen(record.started, work.contact, now)
+        await ending.finish(work, outcome, detail=words, unseen=long_ago)
     else:
         work.context.wait_for(timing.absent_for)

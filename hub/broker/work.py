@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from perijove.hub.broker import connection, ending, submission, transitions, waiting
 from perijove.hub.broker.config import backoff
 from perijove.hub.broker.records import Record, Transition
-from perijove.spawners.job import JobStatus
+from perijove.spawners.job import JobState, JobStatus
 from perijove.spawners.session import Stage
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -36,6 +36,7 @@ class Work:
         "bare",
         "begun",
         "cancelled",
+        "contact",
         "context",
         "environment",
         "faults",
@@ -72,6 +73,8 @@ class Work:
         #: Listings in a row that should have had the job and did not, and since when.
         self.absent = 0
         self.missing_since: datetime | None = None
+        #: When the batch system or the agent last showed that the job lives.
+        self.contact: datetime | None = None
         self.tries = 0
         self.begun: float | None = None
         self.faults = 0
@@ -138,9 +141,11 @@ class Work:
         self.record = record
         self.wake.set()
 
-    def seen(self, job: JobStatus, *, instead: bool = False) -> None:
-        """The batch system said this of the job; `instead`: of another one, in the place of one that is over."""
+    def seen(self, job: JobStatus, asked: datetime, *, instead: bool = False) -> None:
+        """A listing asked for at `asked` said this of the job; `instead`: of another, in place of one that is over."""
         self.absent, self.missing_since = 0, None
+        if job.state is not JobState.ENDED:
+            self.contact = asked
         if job == self.taken and not instead:
             return
         self.job, self.instead = job, instead
@@ -164,6 +169,7 @@ class Work:
     def tunnel_changed(self, up: bool) -> None:
         """The tunnel came up or went down."""
         self.up = up
+        self.contact = self.context.clock()  # also when it goes down: the agent was there until now
         self.wake.set()
         if not up:
             self.context.hurry()

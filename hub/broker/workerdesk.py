@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from perijove.hub.broker import workerjobs
+from perijove.hub.broker.charges import unseen
 from perijove.hub.broker.clusterrecords import Batch, Worker, WorkerState
-from perijove.spawners.job import JobStatus
+from perijove.spawners.job import JobState, JobStatus
 
 if TYPE_CHECKING:
     from perijove.hub.broker.clusterwork import ClusterWork
@@ -20,7 +21,7 @@ WHOLE = 0
 class Desk:
     """One worker job."""
 
-    __slots__ = ("absent", "batch", "cancelled", "due", "jobs", "taken", "told", "tried", "tries")
+    __slots__ = ("absent", "batch", "cancelled", "contact", "due", "jobs", "taken", "told", "tried", "tries")
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
@@ -30,6 +31,8 @@ class Desk:
         self.taken: dict[int, JobStatus] = {}
         #: By task: listings in a row that lacked it, and since when.
         self.absent: dict[int, tuple[int, datetime]] = {}
+        #: By task: when a listing last showed that it lives.
+        self.contact: dict[int, datetime] = {}
         self.tries = 0
         #: No attempt before then, on the event loop's clock.
         self.due = 0.0
@@ -42,8 +45,9 @@ class Desk:
         self.batch = batch
         return self
 
-    def seen(self, jobs: Mapping[int, JobStatus], job_id: str) -> bool:
-        """What a listing or the history says; False if all of it is known."""
+    def seen(self, jobs: Mapping[int, JobStatus], job_id: str, asked: datetime) -> bool:
+        """What a listing or the history, asked for at `asked`, says; False if all of it is known."""
+        self.contact |= {task: asked for task, job in jobs.items() if job.state is not JobState.ENDED}
         for task in (WHOLE, *jobs):
             self.absent.pop(task, None)
         fresh = {task: job for task, job in jobs.items() if self.taken.get(task) != job}
@@ -73,9 +77,10 @@ class Desk:
             self.taken |= jobs
         if self.batch.job.job_id is None or self.batch.job.ended:
             return
-        over = [worker.task for worker in self.batch.going if self._gone(work, worker, now)]
+        over = [worker for worker in self.batch.going if self._gone(work, worker, now)]
         if over:
-            await work.change(self, workerjobs.gone(over, now))
+            long_ago = [one.task for one in over if unseen(one.started, self.contact.get(one.task), now)]
+            await work.change(self, workerjobs.gone([one.task for one in over], now, long_ago))
         elif self.absent:
             context.wait_for(context.timing.absent_for)
 

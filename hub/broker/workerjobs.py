@@ -111,14 +111,18 @@ def listed(jobs: Mapping[int, JobStatus], now: datetime) -> BatchTransition:
     return to
 
 
-def gone(tasks: Collection[int], now: datetime) -> BatchTransition:
-    """Evidence enough that these are over, of which the batch system does not say how they ended."""
+def gone(tasks: Collection[int], now: datetime, unseen: Collection[int] = ()) -> BatchTransition:
+    """Evidence enough that these are over, of which the batch system does not say how they ended.
+
+    When those ended that somebody asked to end is known, too, unless they are `unseen` for long.
+    """
     words = "the batch system does not know the job any more and does not say how it ended"
 
     def to(batch: Batch) -> BatchChange | None:
         ends = {w.task: _end(w, Reason.OTHER, now, words if w.wanted else "") for w in batch.going if w.task in tasks}
         change = _with_end(batch, ends, now)
-        return change and replace(change, unknown=frozenset(w.task for w in batch.going if w.task in ends and w.wanted))
+        unknown = frozenset(w.task for w in batch.going if w.task in ends and (w.wanted or w.task in unseen))
+        return change and replace(change, unknown=unknown)
 
     return to
 

@@ -111,7 +111,7 @@ def decide(
     config: Path | None,
     json_: bool,
 ) -> None:
-    """Say that what nobody knows of has cost CREDITS; the rest of what is on hold goes back."""
+    """Say that what nobody knows of cost CREDITS in all, or correct what was settled; the rest goes back."""
     with api.connect(url, token_file, config) as gateway:
         found = mapping(gateway.send("POST", f"/holds/{kind}/{id_}/decision", {"charge": credits_, "note": note}))
     if json_:

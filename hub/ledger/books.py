@@ -38,6 +38,7 @@ from perijove.hub.ledger.records import (
     NotMember,
     Part,
     Subject,
+    TooDear,
 )
 from perijove.hub.ledger.rules import admit, managers
 from perijove.hub.ledger.tables import holds
@@ -52,12 +53,14 @@ def hold(c: Connection, subject: Subject, holding: Holding, now: datetime, *, en
 
     Raises:
         ValueError: no amount that can be held.
-        NoBudget, Closed, NotMember, LimitReached, Insufficient.
+        TooDear, NoBudget, Closed, NotMember, LimitReached, Insufficient.
     """
     journal = Journal.open(c, now)
     if known := one_hold(c, subject):
         return known
-    if not 0 <= holding.amount <= MOST or holding.count < 1 or holding.hourly < 0:
+    if holding.amount > MOST:
+        raise TooDear(holding.budget, holding.amount)
+    if holding.amount < 0 or holding.count < 1 or holding.hourly < 0:
         raise ValueError(f"{holding.amount} micro-credits for {holding.count} jobs cannot be held")
     if holding.budget:
         admit(c, holding, enforce=enforce)

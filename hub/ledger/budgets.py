@@ -96,8 +96,10 @@ def create_project(
     if not SLUG.fullmatch(slug) or kind not in ("project", "course"):
         raise ValueError(f"{slug!r}: a {kind} is named with small letters, digits and -, at most 32, a letter first")
     key = str(BudgetKey(kind, slug))
-    if one(c, key) is not None:
-        raise Taken(key)
+    # One name for both kinds: addresses of projects and courses have the name alone.
+    for taken in (str(BudgetKey(other, slug)) for other in ("project", "course")):
+        if one(c, taken) is not None:
+            raise Taken(taken)
     made = Budget(key, kind, title.strip()[:200] or slug, now, None, MANAGER)
     row = {"key": key, "kind": kind, "title": made.title, "created": now, "starting": False}
     c.execute(insert(budgets).values(row))
@@ -119,7 +121,8 @@ def close(c: Connection, budget: str, now: datetime) -> None:
 def add_member(
     c: Connection, budget: str, person: str, role: str, now: datetime, *, limit: int | None = None
 ) -> Member:
-    """Make a person a member, or give a member another role; a limit that is not said stays as it was.
+    """Make a person a member, or give a member another role; a limit that is not said stays as it was,
+    but of one who had left: that one has none then.
 
     Raises:
         ValueError: no such role, or a person's own budget, which has no members.
@@ -140,7 +143,8 @@ def add_member(
     if role != MANAGER:
         _not_the_last(c, budget, person)
     joined = known.joined if known.left is None else now
-    after = Member(person, role, known.limit if limit is None else limit, joined, None)
+    kept = known.limit if known.left is None else None
+    after = Member(person, role, kept if limit is None else limit, joined, None)
     values = {"role": role, "limit": after.limit, "joined": joined, "left": None}
     c.execute(update(members).where(mine).values(values))
     return after

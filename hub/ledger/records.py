@@ -50,6 +50,7 @@ class LedgerError(Exception):
     NotMember: the person may not spend this budget.
     Closed: nobody may any more.
     NoBudget: there is none of this key.
+    TooDear: more than the books hold for one thing.
     """
 
 
@@ -96,6 +97,14 @@ class NoBudget(LedgerError):
     def __init__(self, budget: str) -> None:
         super().__init__(f"there is no budget {budget}")
         self.budget = budget
+
+
+class TooDear(LedgerError):
+    """`needed` micro-credits are more than is ever held for one thing, whoever pays."""
+
+    def __init__(self, budget: str, needed: int) -> None:
+        super().__init__(f"{needed} micro-credits are more than the {MOST} that can be held for one thing")
+        self.budget, self.needed, self.most = budget, needed, MOST
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,15 +29,16 @@ def admit(c: Connection, holding: Holding, *, enforce: bool) -> None:
     """Say whether the person may hold so much; limits only with `enforce`.
 
     Raises:
-        NoBudget, Closed, NotMember, LimitReached.
+        NoBudget (only of one's own), NotMember (also where there is none), Closed, LimitReached.
     """
     found = c.execute(select(budgets.c.closed).where(budgets.c.key == holding.budget)).first()
-    if found is None:
+    if found is None and holding.budget == str(BudgetKey("person", holding.person)):
         raise NoBudget(holding.budget)
+    # Who is no member does not learn which budgets there are, nor what became of them.
+    if found is None or role(c, holding.budget, holding.person) is None:
+        raise NotMember(holding.budget, holding.person)
     if found.closed is not None:
         raise Closed(holding.budget)
-    if role(c, holding.budget, holding.person) is None:
-        raise NotMember(holding.budget, holding.person)
     if enforce and holding.amount:
         _within(c, holding)
 

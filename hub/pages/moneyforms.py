@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 
 from perijove.hub.pages.api import Json, Refused
 from perijove.spawners.units import credits_from
+
+#: Digits in groups of three.
+GROUPED = re.compile(r"[0-9]{1,3}(,[0-9]{3})+(\.[0-9]*)?")
 
 
 def credits_of(form: Mapping[str, str], field: str, *, needed: bool = True) -> int | None:
@@ -15,11 +19,12 @@ def credits_of(form: Mapping[str, str], field: str, *, needed: bool = True) -> i
     Raises:
         Refused: it is no amount of credits.
     """
-    text = form.get(field, "").strip().replace(",", "").replace("，", "")  # noqa: RUF001: as Chinese keyboards have it
+    text = form.get(field, "").strip().replace("，", ",")
     if not text and not needed:
         return None
     try:
-        amount = credits_from(text)
+        # "1,000" is a thousand; "1,5" may be meant for one and a half, and is no amount.
+        amount = credits_from(text.replace(",", "")) if "," not in text or GROUPED.fullmatch(text) else -1
     except ValueError:
         amount = -1
     if amount < 0:

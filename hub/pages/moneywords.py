@@ -15,8 +15,8 @@ ENTRIES = {
     "refund-workers": N_("Came back from Dask workers at {where}"),
     "expire": N_("Credits that were not used in time"),
     "withdraw": N_("Credits taken back by {by}"),
-    "adjust-session": N_("Session at {where}, corrected by the centre's own accounts"),
-    "adjust-workers": N_("Dask workers at {where}, corrected by the centre's own accounts"),
+    "adjust-session": N_("Session at {where}, charge corrected"),
+    "adjust-workers": N_("Dask workers at {where}, charge corrected"),
 }
 OTHER_ENTRY = N_("Another booking at {where}")
 #: Who granted what nobody granted by hand.
@@ -43,7 +43,7 @@ DIFFERENCES = {
     "not-at-centre": Words(
         N_("Unknown to the centre"),
         N_("We charged for this job, and the centre's accounts do not have it."),
-        N_("Ask the centre; if it never ran, correct the charge to 0."),
+        N_("Ask the centre; if it never ran, correct the charge to 0 (`perijove reconcile decide`)."),
     ),
     "not-ours": Words(
         N_("Unknown to us"),
@@ -53,7 +53,7 @@ DIFFERENCES = {
     "hours": Words(
         N_("Other hours"),
         N_("The centre counted another time than we charged."),
-        N_("The centre's own time is what it will bill."),
+        N_("The centre will bill its own time; if it is right, correct the charge (`perijove reconcile decide`)."),
     ),
     "undecided": Words(N_("Settled now"), N_("We did not know how it ended; the centre's accounts say it.")),
 }

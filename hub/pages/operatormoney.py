@@ -5,6 +5,7 @@ As on the other pages of operators, the API refuses whoever is none.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -56,6 +57,7 @@ async def money_values(site: Site, request: Request, person: Person) -> dict[str
         "keys": [str(row["key"]) for row in budgets],
         "names": {name: centre_name(name, centres, language) for name in centres},
         "form": {},
+        "grant_key": secrets.token_hex(16),
         "faults": {},
         "at": "",
     }
@@ -128,5 +130,7 @@ def routes(router: APIRouter, site: Site) -> None:
             raise Refused(400, "missing", "", [{"field": "budget", "code": "missing"}])
         body: dict[str, Any] = {"amount": amount, "note": form.get("note", "").strip()[:500]}
         body |= {"starts": day_of(form, "starts"), "ends": day_of(form, "ends")}
+        # Of this form: posted again, it grants nothing more.
+        body["key"] = form.get("key", "")[:64] or None
         await api.grant(budget, {key: value for key, value in body.items() if value is not None})
         return "?granted=1#grants"

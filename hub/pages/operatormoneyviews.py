@@ -75,8 +75,13 @@ class HoldView:
 
     @property
     def amount(self) -> int:
-        """The most that it can be charged."""
+        """The most that it can be charged besides."""
         return int(self.data.get("open") or self.data.get("amount") or 0)
+
+    @property
+    def charged(self) -> int:
+        """What is charged already, of workers that ended before."""
+        return int(self.data.get("charged") or 0) + int(self.data.get("absorbed") or 0)
 
     @property
     def session(self) -> str:

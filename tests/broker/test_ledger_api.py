@@ -12,7 +12,10 @@ import pytest_asyncio
 from broker.harness import Gateway, until
 from broker.test_api import Api
 from broker.test_ledger import CREDIT, HOUR, priced, ran_for
+from perijove.hub.ledger import books
+from perijove.hub.ledger.records import Holding, Subject
 from perijove.spawners.session import Stage
+from sqlalchemy import Connection
 
 OPTIONS = {"centre": "alpha", "cores": 2, "memory": "1G", "walltime": "1h"}
 
@@ -222,3 +225,70 @@ async def test_an_operator_decides_what_nobody_knows(gateway: Gateway, api: Api)
     assert (decided["state"], decided["charged"]) == ("settled", CREDIT)
     assert (await ok(api, "GET", "/holds", "t-root"))["holds"] == []
     assert (await api("POST", "/holds/session/none/decision", "t-root", json={"charge": 0})).status_code == 404
+
+
+async def test_an_operator_corrects_what_was_settled(gateway: Gateway, api: Api) -> None:
+    view = await ok(api, "POST", "/sessions", json={"options": OPTIONS})
+    await ran_for(gateway, await gateway.at(view["id"], Stage.READY), HOUR)
+    path = f"/holds/session/{view['id']}/decision"
+    for charge in (CREDIT // 2, CREDIT // 2, 0, 3 * CREDIT):
+        told = await ok(api, "POST", path, "t-root", json={"charge": charge, "note": "the centre erred"})
+        assert (told["state"], told["charged"]) == ("settled", charge)
+    (mine,) = (await ok(api, "GET", "/budgets"))["budgets"]
+    assert (mine["available"], mine["spent"], mine["held"]) == (997 * CREDIT, 3 * CREDIT, 0)
+    entries = (await ok(api, "GET", "/budgets/person:ada/entries"))["entries"]
+    made = [(one["by"], one["note"], one["charged"]) for one in entries if one["kind"] == "adjust"]
+    assert [charged for *_, charged in made] == [3 * CREDIT, -CREDIT // 2, CREDIT // 2 - 2 * CREDIT]
+    assert {one[:2] for one in made} == {("root", "the centre erred")}
+    assert (await api("POST", path, json={"charge": 0})).status_code == 403
+    assert await gateway.broker.parts.database.read(books.check) == []
+
+
+async def test_a_decision_on_workers_says_what_they_cost_in_all(gateway: Gateway, api: Api) -> None:
+    broker = gateway.broker
+    await ok(api, "GET", "/budgets")
+    about, now = Subject("workers", "w" * 13), broker.parts.clock()
+
+    def work(c: Connection) -> None:
+        books.hold(c, about, Holding("person:ada", "ada", "alpha", "cpu", CREDIT, 4 * CREDIT, None, count=2), now)
+        books.settle(c, about, "1", CREDIT, now, evidence={})
+        books.undecide(c, about, now, "it vanished")
+
+    await broker.parts.database.write(work)
+    path = f"/holds/workers/{about.id}/decision"
+    assert (await api("POST", path, "t-root", json={"charge": CREDIT // 2})).status_code == 409
+    for _ in range(2):
+        told = await ok(api, "POST", path, "t-root", json={"charge": 3 * CREDIT})
+        assert (told["state"], told["charged"], told["open"]) == ("settled", 3 * CREDIT, 0)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", f"/budgets/person:ada/entries?cursor={2**63}", None),
+        ("GET", "/budgets/person:ada/entries?cursor=-1", None),
+        ("GET", "/usage?since=0001-01-01T00:00:00%2B14:00", None),
+        ("GET", "/owed?until=9999-12-31T23:59:59-12:00", None),
+        ("GET", "/demand?until=0001-01-01T00:00:00Z", None),
+        ("POST", "/reconciliations/alpha?day=0001-01-01", {}),
+        ("POST", "/reconciliations/alpha?day=9999-12-31", {}),
+        ("POST", "/projects", {"slug": "ice", "title": "a\0b"}),
+        ("POST", "/projects", {"slug": "ice", "manager": "a\0b"}),
+        ("POST", "/projects/sea/members", {"person": "a\x01"}),
+        ("PUT", "/projects/sea/limits", {"limit": 1, "person": "a\0", "centre": "alpha"}),
+        ("POST", "/budgets/project:sea/grants", {"amount": 1, "note": "\0"}),
+        ("POST", "/budgets/project:sea/grants", {"amount": 1, "ends": "9999-12-31T23:59:59-12:00"}),
+        ("POST", "/holds/session/none/decision", {"charge": 0, "note": "\x1b[31m"}),
+    ],
+)
+async def test_what_nothing_can_be_done_with_is_a_bad_request(api: Api, method: str, path: str, body: Any) -> None:
+    await sea(api)
+    answer = await api(method, path, "t-root", **({} if body is None else {"json": body}))
+    assert answer.status_code == 400, answer.text
+
+
+async def test_a_limit_is_at_a_centre_that_is_described(api: Api) -> None:
+    await sea(api)
+    answer = await api("PUT", "/projects/sea/limits", "t-root", json={"limit": 1, "centre": "nowhere"})
+    assert (answer.status_code, answer.json()["error"]) == (404, "no-centre")
+    await ok(api, "PUT", "/projects/sea/limits", "t-root", json={"limit": 1, "centre": "alpha"})

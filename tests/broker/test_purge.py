@@ -12,8 +12,11 @@ from perijove.hub.broker.events import Bulletin
 from perijove.hub.broker.purge import Purge
 from perijove.hub.broker.records import Change, News, Record
 from perijove.hub.broker.sessions import Sessions, utc_now
+from perijove.hub.ledger import books
+from perijove.hub.ledger.records import Holding, Subject
 from perijove.hub.limits import Retention
 from perijove.spawners.session import Stage
+from sqlalchemy import Connection
 
 KEEP = Retention(sessions=400, events=90)
 
@@ -63,6 +66,21 @@ async def test_what_is_not_over_stays_however_old(sessions: Sessions) -> None:
     for session in kept:
         found = await sessions.get(session)
         assert found is not None and found.log_tail and await sessions.events(session)
+
+
+async def test_what_money_is_on_hold_for_stays_until_that_is_settled(sessions: Sessions) -> None:
+    session = await ended(sessions, "old", 1000)
+    about = Subject("session", session)
+
+    def hold(c: Connection) -> None:
+        books.hold(c, about, Holding("", "", "alpha", "cpu", 5, 5, None), utc_now())
+        books.undecide(c, about, utc_now(), "it vanished")
+
+    await sessions.database.write(hold)
+    assert await purge(sessions).run() == (0, 1)
+    assert await sessions.get(session) is not None
+    await sessions.database.write(lambda c: books.decide(c, about, 3, "root", utc_now(), "") and None)
+    assert await purge(sessions).run() == (1, 0)
 
 
 async def test_a_round_takes_all_that_is_due_in_small_batches(sessions: Sessions) -> None:

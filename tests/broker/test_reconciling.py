@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from broker.harness import Gateway, until
-from broker.simulated import SimSystem
+from broker.simulated import SimSystem, SimulatedCentre, centre
 from perijove.hub.broker import reconcilestore as reports
 from perijove.hub.broker.reconciling import NotKept
 from perijove.hub.broker.records import Record
@@ -143,3 +144,58 @@ async def test_only_the_broker_that_keeps_a_centre_reconciles_it(gateway: Gatewa
     await gateway.start()
     with pytest.raises(NotKept):
         await gateway.broker.reconciling.run("nowhere", datetime.now(UTC).date())
+
+
+async def listed(gateway: Gateway) -> list[dict[str, Any]]:
+    return await gateway.broker.parts.database.read(lambda c: reports.listing(c, None))
+
+
+async def test_the_hourly_look_reports_only_what_it_settles(gateway: Gateway, accounts: Accounts) -> None:
+    record = await one_that_ended(gateway, forgotten=True)
+    broker = gateway.broker
+    gateway.centre.jobs["99"] = replace(gateway.centre.of(record.id)[0], id="99", name="pj" + "z" * 13)
+    keeper, now = broker.keepers["alpha"], broker.parts.clock()
+    accounts.lost.add(str(record.job_id))
+    await broker.reconciling._undecided(keeper, now)
+    assert await listed(gateway) == [] and (await hold_of(gateway, record)).state == "undecided"
+    accounts.lost.clear()
+    await broker.reconciling._undecided(keeper, now + timedelta(days=8))  # it ended too long ago to be looked for
+    assert await listed(gateway) == [] and (await hold_of(gateway, record)).state == "undecided"
+    await broker.reconciling._undecided(keeper, now)
+    (made,) = await listed(gateway)
+    (one,) = made["differences"]
+    assert (made["state"], one["kind"], one["decided_by"]) == ("sound", "undecided", "accounting")
+    assert (await hold_of(gateway, record)).state == "settled"
+    await broker.reconciling._undecided(keeper, now)
+    assert len(await listed(gateway)) == 1
+
+
+async def test_an_unexpected_fault_at_one_centre_keeps_no_other_from_its_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway = Gateway(tmp_path, SimulatedCentre(), SimulatedCentre(centre("beta")))
+    accounts = Accounts(gateway, monkeypatch)
+
+    def told(system: SimSystem, outputs: Sequence[Output]) -> Accounting:
+        if system is gateway.centre.system:
+            raise KeyError("Elapsed")
+        return accounts.told(system, outputs)
+
+    monkeypatch.setattr(SimSystem, "parse_accounting", told)
+    gateway.centre.auto = True
+    broker = await gateway.start()
+    try:
+        await until(lambda: all(keeper.held for keeper in broker.keepers.values()))
+        record = await gateway.open()
+        job = (await gateway.at(record.id, Stage.READY)).job_id
+        assert job is not None
+        gateway.centre.end(gateway.centre.jobs[job])
+        await gateway.at(record.id, Stage.ENDED)
+        clock = broker.parts.clock
+        broker.parts.clock = lambda: clock() + timedelta(days=1)
+        await broker.reconciling.round()
+        found = {one["centre"]: one for one in await listed(gateway)}
+    finally:
+        await gateway.stop()
+    assert {name: one["state"] for name, one in found.items()} == {"alpha": "failed", "beta": "sound"}
+    assert "KeyError" in found["alpha"]["detail"] and "could not be reconciled" in caplog.text

@@ -23,7 +23,7 @@ from ledger.bookkeeping import (
 from perijove.hub.ledger import books, budgets
 from perijove.hub.ledger.books import Subject
 from perijove.hub.ledger.holding import fed_by, undecided
-from perijove.hub.ledger.records import charge
+from perijove.hub.ledger.records import MOST, TooDear, charge
 from sqlalchemy import Engine
 
 
@@ -264,3 +264,12 @@ def test_what_a_failure_in_the_middle_wrote_is_gone(engine: Engine) -> None:
         settled(c, "s1", -1)
     with engine.begin() as c:
         assert money(c) == (1000, 0, 0)
+
+
+def test_no_one_thing_holds_more_than_the_books_can_count(engine: Engine) -> None:
+    with engine.begin() as c:
+        project(c)
+        for enforce in (True, False):
+            with pytest.raises(TooDear) as refused:
+                books.hold(c, session(), asked(MOST + 1), T0, enforce=enforce)
+        assert (refused.value.needed, refused.value.most) == (MOST + 1, MOST)

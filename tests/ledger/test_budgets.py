@@ -58,7 +58,10 @@ def test_who_leaves_can_hold_nothing_more_and_what_runs_goes_on(engine: Engine) 
         assert money(c) == (990, 0, 10)
         again = budgets.add_member(c, SEA, "bob", "manager", T0 + DAY, limit=100)
         assert (again.joined, again.role, again.limit) == (T0 + DAY, "manager", 100)
+        assert budgets.add_member(c, SEA, "bob", "manager", T0 + DAY).limit == 100
         assert managers(c, SEA) == ("ada", "bob")
+        budgets.remove_member(c, SEA, "bob", T0 + DAY)
+        assert budgets.add_member(c, SEA, "bob", "manager", T0 + DAY).limit is None
         with pytest.raises(books.NotMember):
             budgets.remove_member(c, SEA, "eve", T0)
 
@@ -98,7 +101,11 @@ def test_a_name_is_taken_once_also_by_what_is_closed(engine: Engine) -> None:
         budgets.close(c, SEA, T0)
         with pytest.raises(budgets.Taken):
             project(c)
-        assert budgets.create_project(c, "sea", "Sea", "eve", T0, kind="course").key == "course:sea"
+        with pytest.raises(budgets.Taken):
+            budgets.create_project(c, "sea", "Sea", "eve", T0, kind="course")
+        assert budgets.create_project(c, "ice", "Ice", "eve", T0, kind="course").key == "course:ice"
+        with pytest.raises(budgets.Taken):
+            budgets.create_project(c, "ice", "Ice", "eve", T0)
         for name in ("", "Sea", "1sea", "s" * 33, "a:b", "a b"):
             with pytest.raises(ValueError, match="is named with"):
                 budgets.create_project(c, name, "", "eve", T0)
@@ -161,3 +168,18 @@ def test_limits_that_could_not_be_are_refused(engine: Engine) -> None:
         budgets.set_limit(c, BOB, 10, T0, centre="alpha")
         with pytest.raises(books.LimitReached):
             books.hold(c, session(), asked(11, budget=BOB), T0)
+
+
+def test_who_is_no_member_does_not_learn_which_budgets_there_are(engine: Engine) -> None:
+    with engine.begin() as c:
+        project(c)
+        for budget in (SEA, "project:none", "person:eve", "course:sea", "nonsense"):
+            with pytest.raises(books.NotMember):
+                held(c, "s1", person="bert", budget=budget)
+        budgets.close(c, SEA, T0)
+        with pytest.raises(books.NotMember):
+            held(c, "s1", person="bert")
+        with pytest.raises(books.Closed):
+            held(c, "s1", person="ada")
+        with pytest.raises(books.NoBudget):
+            held(c, "s1", person="bert", budget="person:bert")

@@ -10,8 +10,10 @@ import httpx
 import pytest
 from pages import fakemoney
 from perijove.hub.pages import charts
+from perijove.hub.pages.api import Refused
 from perijove.hub.pages.formats import Formats
 from perijove.hub.pages.languages import languages
+from perijove.hub.pages.moneyforms import credits_of
 from perijove.hub.pages.moneyviews import BudgetView, spending
 from perijove.hub.pages.operatormoneyviews import Period, price_view
 
@@ -277,7 +279,14 @@ async def test_an_operator_decides_grants_compares_and_takes_back(
         return await operator.post(f"operator/money/{what}", data={"_xsrf": world.xsrf("operator"), **fields})
 
     assert (await send("decide", kind="session", subject="lost1", charge="1.25", note="by mail")).is_redirect
-    grant = {"budget": "project:rice", "amount": "1,000", "starts": "2027-01-01", "ends": "2027-07-01", "note": HOSTILE}
+    grant = {
+        "budget": "project:rice",
+        "amount": "1,000",
+        "key": "k" * 32,
+        "starts": "2027-01-01",
+        "ends": "2027-07-01",
+        "note": HOSTILE,
+    }
     assert (await send("grants", **grant)).is_redirect
     assert (
         (await send("projects", slug="ice", title="Ice", manager="carol")).headers["location"].endswith("/projects/ice")
@@ -289,7 +298,7 @@ async def test_an_operator_decides_grants_compares_and_takes_back(
         (
             "POST",
             "/budgets/project:rice/grants",
-            {"amount": 1000 * CREDIT, "note": HOSTILE.strip()}
+            {"amount": 1000 * CREDIT, "note": HOSTILE.strip(), "key": "k" * 32}
             | {"starts": "2027-01-01T00:00:00+00:00", "ends": "2027-07-01T00:00:00+00:00"},
         ),
         ("POST", "/projects", {"slug": "ice", "title": "Ice", "manager": "carol"}),
@@ -303,6 +312,7 @@ async def test_what_is_wrong_stands_at_its_field_with_what_was_typed(
 ) -> None:
     for what, fields in (
         ("grants", {"budget": "person:x", "amount": "-3", "note": HOSTILE}),
+        ("grants", {"budget": "person:x", "amount": "1,5", "note": HOSTILE}),
         ("grants", {"budget": "person:x", "amount": "3", "ends": "soon", "note": HOSTILE}),
         ("projects", {"slug": "", "title": HOSTILE}),
         ("decide", {"kind": "session", "subject": "lost1", "charge": "", "note": HOSTILE}),
@@ -340,3 +350,24 @@ def test_a_month_is_from_its_first_day_until_the_next_ones() -> None:
     assert period.query == {"since": "2026-02-01T00:00:00+00:00", "until": "2026-03-01T00:00:00+00:00"}
     assert period.words == "February 2026"
     assert Period.of("1999-01", date(2026, 1, 31), Formats(languages()["en"])).value == "2026-01"
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [("1,000", 1000), ("1，000", 1000), ("12,345,678.5", 12_345_678.5), ("1.5", 1.5), ("1000", 1000)],
+)
+def test_commas_stand_between_groups_of_three(text: str, amount: float) -> None:
+    assert credits_of({"amount": text}, "amount") == amount * CREDIT
+
+
+@pytest.mark.parametrize("text", ["1,5", "1,50", "1,0000", "1000,000", ",5", "1,", "1.000,5", "1,000,5"])
+def test_a_comma_for_a_point_is_no_amount(text: str) -> None:
+    with pytest.raises(Refused) as refused:
+        credits_of({"amount": text}, "amount")
+    assert refused.value.faults[0]["code"] == "wrong-credits"
+
+
+async def test_each_form_of_a_grant_has_a_key_of_its_own(operator: httpx.AsyncClient) -> None:
+    pages = [(await operator.get("operator/money")).text for _ in range(2)]
+    keys = {found for page in pages for found in re.findall(r'name="key" value="([0-9a-f]{32})"', page)}
+    assert len(keys) == 2
