@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Processes that share the tests: many wait for others rather than compute, so one more than there are cores.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min((os.cpu_count() or 1) + 1, 8))')
+ALONE := tests/flow tests/widgets tests/spawners/dask tests/apps/test_examples.py
 READY := $(VENV)/.ready
 
 .PHONY: help setup demo docs test test-real soak bench lint clean
@@ -26,7 +27,9 @@ docs: $(READY)  ## Write the generated pages of the documentation anew (hub/docs
 	$(BIN)/python -m perijove.hub.docs.generate
 
 test: $(READY)  ## All tests that need nothing but Python
-	$(BIN)/python -m pytest -m "not real and not browser and not soak" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m "not real and not browser and not soak" -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ALONE:%=--ignore=%)
+	@# Whole sessions and schedulers, which are given so many seconds to start: several at once on few cores miss that.
+	$(BIN)/python -m pytest -m "not real and not browser and not soak" $(ALONE)
 
 test-real: $(READY)  ## On Debian as root: install and run the real batch systems and the browser, too
 	$(BIN)/python -m perijove.testbed.install
